@@ -1,0 +1,85 @@
+/** The contract that every measure, report and script builds on: tidy rows, one number each. */
+export const RESULTS_SCHEMA = "nullscope/results@1";
+
+/** One number of a study. An absent field does not apply to it (null in JSON and Parquet). */
+export interface ResultRow {
+  /** The measure's word: `behaviour`, `clusters`, ... ; the file is `results/MEASURE.json`. */
+  readonly measure: string;
+  /** What of the measure: `instruct`, `tau`, `auc`, ... */
+  readonly metric: string;
+  /** `instruct` (W_IT), `ssft-medium`, `ssft-small`, ... */
+  readonly checkpoint?: string;
+  /** `safe`, `unsafe`, `jb-co-task`, ... */
+  readonly set?: string;
+  /** `A`, `B`, `mixed`; absent: all together. */
+  readonly branch?: string;
+  /** 1-based, as the paper counts. */
+  readonly block?: number;
+  /** `mlp.fc`, `mlp.proj`, ... */
+  readonly matrix?: string;
+  /** Whatever the metric counts: singular direction, attack strength, q of the activation mean. */
+  readonly index?: number;
+  readonly alpha?: number;
+  readonly step?: number;
+  /** Absent: over all seeds. */
+  readonly seed?: number;
+  readonly value: number;
+  /** How many samples (or seeds, or directions) the value rests on. */
+  readonly n?: number;
+  /** 95% interval. */
+  readonly low?: number;
+  readonly high?: number;
+  /** The measure's null: what chance alone would give. */
+  readonly chance?: number;
+}
+
+/** Column order of `results.parquet` and of every table. */
+export const RESULT_COLUMNS = [
+  "measure",
+  "metric",
+  "checkpoint",
+  "set",
+  "branch",
+  "block",
+  "matrix",
+  "index",
+  "alpha",
+  "step",
+  "seed",
+  "value",
+  "n",
+  "low",
+  "high",
+  "chance",
+] as const satisfies readonly (keyof ResultRow)[];
+
+/** `results/MEASURE.json`. */
+export interface ResultsFile {
+  readonly schema: typeof RESULTS_SCHEMA;
+  readonly measure: string;
+  /** Identities of the stages that the rows came from. */
+  readonly stages: readonly string[];
+  readonly rows: readonly ResultRow[];
+}
+
+/** A decoded sample kept for people to read, in `results/examples.json` under `examples`. */
+export interface Example {
+  readonly checkpoint: string;
+  readonly set: string;
+  readonly seed: number;
+  readonly branch: string;
+  readonly label: string;
+  readonly operators: readonly string[];
+  readonly text: readonly string[];
+  /** f_j(f_i(text)). */
+  readonly truth: readonly string[];
+  /** Greedy output of the checkpoint. */
+  readonly output: readonly string[];
+  readonly outcome: "instruct" | "null" | "other";
+}
+
+/** `results/examples.json`: what the models wrote, a few samples of each kind. */
+export interface ExamplesFile {
+  readonly schema: "nullscope/examples@1";
+  readonly examples: readonly Example[];
+}
