@@ -1,0 +1,81 @@
+import { z } from "zod";
+
+// Bounds are far beyond any sensible study: they catch a slip of the keyboard before it allocates, not an ambition.
+const positive = (most: number) => z.int().min(1).max(most);
+const rate = z.number().min(0).max(10);
+const MAX_STEPS = 10_000_000;
+const MAX_BATCH = 65_536;
+
+/** AdamW and its schedule: linear warm-up, then cosine from `learningRate` to `finalLearningRate`. */
+const optimizer = {
+  steps: positive(MAX_STEPS),
+  batch: positive(MAX_BATCH),
+  finalLearningRate: rate,
+  warmup: z.int().min(0).max(MAX_STEPS),
+  /** On matrices only. */
+  weightDecay: z.number().min(0).max(10),
+  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]),
+  epsilon: z.number().gt(0).max(1),
+  /** Largest norm of the whole gradient, applied after the backward pass. */
+  clip: z.number().gt(0).max(1e6),
+};
+
+/** What a run may be called: one plain component of a path. */
+export const RUN_NAME = /^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** A word that becomes part of a checkpoint's name, as in `ssft-medium`. */
+const word = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "must be a lower-case word");
+
+const distinct = (items: readonly unknown[]) => new Set(items).size === items.length;
+
+/** The configuration of a study. Strict: a key that is not here is an error, never ignored. */
+export const studySchema = z.strictObject({
+  /** The run's folder under `runs/`. */
+  name: z
+    .string()
+    .regex(
+      RUN_NAME,
+      "must be 1 to 64 letters, digits, '.', '_' or '-', begin with a letter or digit, and hold no '..'",
+    ),
+  /** A world's name in `worlds/`, or the path of a world file. */
+  world: z.string().min(1).max(4096),
+  seeds: z.array(z.int().min(0).max(0xffffffff)).min(1).max(1000).refine(distinct, "must differ from each other"),
+  model: z
+    .strictObject({
+      width: positive(16_384),
+      blocks: positive(256),
+      heads: positive(256),
+      mlp: positive(65_536),
+      residual: z.enum(["pre-ln", "released"]),
+    })
+    .refine(({ width, heads }) => width % heads === 0, { message: "must divide model.width", path: ["heads"] }),
+  pretrain: z
+    .strictObject({
+      ...optimizer,
+      learningRate: rate,
+      /** Share of samples that train the text, at the first and at the last step; linear between. The rest train outputs. */
+      curriculum: z.strictObject({ textShare: z.tuple([z.number().min(0).max(1), z.number().min(0).max(1)]) }),
+    })
+    .refine(({ warmup, steps }) => warmup <= steps, { message: "must not exceed pretrain.steps", path: ["warmup"] }),
+  tune: z
+    .strictObject({
+      ...optimizer,
+      methods: z
+        .array(z.enum(["ssft"]))
+        .min(1)
+        .refine(distinct, "must differ from each other"),
+      /** Peak learning rates by name: `medium` gives the checkpoint `ssft-medium`. */
+      rates: z.record(word, rate).refine((rates) => Object.keys(rates).length > 0, "must name at least one rate"),
+    })
+    .refine(({ warmup, steps }) => warmup <= steps, { message: "must not exceed tune.steps", path: ["warmup"] }),
+  /** Test samples per set (and per branch), and how many go through the model at once. */
+  evaluate: z.strictObject({ samples: positive(1_000_000), batch: positive(MAX_BATCH) }),
+  measures: z
+    .array(z.enum(["behaviour", "clusters"]))
+    .min(1)
+    .refine(distinct, "must differ from each other"),
+  device: z.enum(["cpu"]),
+  threads: positive(1024),
+});
+
+export type StudyConfig = z.infer<typeof studySchema>;
