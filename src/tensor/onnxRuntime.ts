@@ -1,0 +1,45 @@
+import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from "onnxruntime-common";
+import type { Runtime, RuntimeTensor, TensorData } from "./runtime.js";
+
+/** The part of `onnxruntime-node` or `onnxruntime-web` that we use; either module fits. */
+export interface OnnxRuntimeModule {
+  readonly InferenceSession: {
+    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
+  readonly Tensor: TensorConstructor;
+}
+
+export interface OnnxRuntimeOptions {
+  readonly device?: Runtime["device"];
+  /** Threads inside one operation. The results do not depend on it. */
+  readonly threads?: number;
+}
+
+/** ONNX Runtime as the engine's runtime. */
+export function onnxRuntime(ort: OnnxRuntimeModule, { device = "cpu", threads = 1 }: OnnxRuntimeOptions = {}): Runtime {
+  const toOrt = ({ dtype, shape, data }: RuntimeTensor): OrtTensor =>
+    new ort.Tensor(dtype, data as OrtTensor["data"], shape);
+  return {
+    device,
+    async createSession(model, { fuse }) {
+      const session = await ort.InferenceSession.create(model, {
+        executionProviders: [device],
+        graphOptimizationLevel: fuse ? "all" : "basic",
+        executionMode: "sequential",
+        intraOpNumThreads: threads,
+        interOpNumThreads: 1,
+        // Warnings about our own graphs (unused outputs of layer normalization) are of no use to a user.
+        logSeverityLevel: 3,
+      });
+      return {
+        async run(feeds) {
+          const results = await session.run(
+            Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(value)])),
+          );
+          return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, value.data as TensorData]));
+        },
+        release: () => session.release(),
+      };
+    },
+  };
+}
