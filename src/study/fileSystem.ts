@@ -1,0 +1,119 @@
+import { constants } from "node:fs";
+import { link, lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname } from "node:path";
+import { UserError } from "../errors.js";
+
+/**
+ * The operations that the run store is made of. A test hands in its own, to count them, to fail them, to stop after any
+ * one of them. Folders are plain paths; every method rejects with Node's errors.
+ */
+export interface FileSystem {
+  /** Makes one folder and fails when it exists (EEXIST): the claim of who was first. */
+  makeFolder(path: string): Promise<void>;
+  /** Makes a folder and its parents where missing. */
+  ensureFolder(path: string): Promise<void>;
+  /** Names in a folder, sorted. */
+  list(path: string): Promise<string[]>;
+  kind(path: string): Promise<"file" | "folder" | "other" | "absent">;
+  read(path: string): Promise<Uint8Array>;
+  /** Creates or replaces a file's content; not durable until `sync`. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+  append(path: string, bytes: Uint8Array): Promise<void>;
+  /** Gives a file a second name and fails when that exists (EEXIST). */
+  link(existing: string, added: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file or a folder with all in it; nothing there is fine. */
+  remove(path: string): Promise<void>;
+  /** fsync of a file, or of a folder (its entries). */
+  sync(path: string): Promise<void>;
+}
+
+/** The real file system. */
+export const nodeFileSystem: FileSystem = {
+  makeFolder: async (path) => void (await mkdir(path)),
+  ensureFolder: async (path) => void (await mkdir(path, { recursive: true })),
+  list: async (path) => (await readdir(path)).sort(),
+  kind: async (path) => {
+    try {
+      const stat = await lstat(path);
+      return stat.isFile() ? "file" : stat.isDirectory() ? "folder" : "other";
+    } catch (error) {
+      if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR") return "absent";
+      throw error;
+    }
+  },
+  read: async (path) => new Uint8Array(await readFile(path)),
+  write: (path, bytes) => put(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, bytes),
+  append: (path, bytes) => put(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, bytes),
+  link,
+  rename,
+  remove: (path) => rm(path, { recursive: true, force: true }),
+  sync: async (path) => {
+    const handle = await open(path, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+};
+
+async function put(path: string, flags: number, bytes: Uint8Array): Promise<void> {
+  const handle = await open(path, flags, 0o666);
+  try {
+    await handle.writeFile(bytes);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The system's short name of what went wrong: "ENOSPC". Undefined for other errors. */
+export function errorCode(error: unknown): string | undefined {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : undefined;
+}
+
+// The faults that a user can mend, in their words. Anything else is ours to explain.
+const FAULTS: ReadonlyMap<string, string> = new Map([
+  ["ENOSPC", "the disk is full; free some space and run the same command again"],
+  ["EDQUOT", "your disk quota is used up; free some space and run the same command again"],
+  ["EACCES", "permission is denied; choose another folder or change its permissions"],
+  ["EPERM", "the operation is not permitted; choose another folder or change its permissions"],
+  ["EROFS", "the file system is read-only; choose another folder with --runs"],
+  ["ENOTDIR", "a part of its path is a file, not a folder; choose another folder with --runs"],
+  ["ENOENT", "it is not there, or its folder was deleted meanwhile; run the same command again"],
+  ["EIO", "the disk reports an input/output error; check the disk"],
+  ["EMFILE", "too many files are open; raise the limit (ulimit -n)"],
+  ["ENAMETOOLONG", "the path is too long; choose a shorter name or folder"],
+  ["ELOOP", "its path goes in a circle of links; choose another folder"],
+]);
+
+/** Runs `work`; a fault of the file system becomes a UserError that says what could not be done, where, and what to do. */
+export async function orUserError<T>(what: string, path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw asUserError(error, what, path);
+  }
+}
+
+/** A fault of the file system as a UserError; any other error unchanged. */
+export function asUserError(error: unknown, what: string, path: string): unknown {
+  const fault = FAULTS.get(errorCode(error) ?? "");
+  return fault === undefined ? error : new UserError(`Cannot ${what} ${path}: ${fault}.`, { cause: error });
+}
+
+/** Writes a file so that a reader sees the old content or the new, never a part: temporary file, fsync, rename, fsync of the folder. */
+export async function writeAtomically(files: FileSystem, path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.${hostname()}-${process.pid}.tmp`;
+  try {
+    await files.write(temporary, bytes);
+    await files.sync(temporary);
+    await files.rename(temporary, path);
+    await files.sync(dirname(path));
+  } catch (error) {
+    await files.remove(temporary).catch(() => {}); // the first error is the one to tell
+    throw error;
+  }
+}

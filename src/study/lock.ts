@@ -1,0 +1,112 @@
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { UserError } from "../errors.js";
+import { errorCode, type FileSystem } from "./fileSystem.js";
+
+const holderSchema = z.object({
+  pid: z.int().min(1),
+  host: z.string(),
+  since: z.string(),
+  /** When the process began, in the kernel's own clock: a process number is used again, this pair is not. */
+  processStart: z.string().nullable(),
+});
+type Holder = z.infer<typeof holderSchema>;
+
+/** Gives a run back. */
+export type Release = () => Promise<void>;
+
+/**
+ * Takes the run for this process. A lock left by a process of this machine that no longer lives is taken over.
+ * @throws UserError saying who holds the run and since when.
+ */
+export async function lockRun(files: FileSystem, runFolder: string, now: Date = new Date()): Promise<Release> {
+  const path = join(runFolder, "lock.json");
+  const own: Holder = {
+    pid: process.pid,
+    host: hostname(),
+    since: now.toISOString(),
+    processStart: await processStart(process.pid),
+  };
+  const text = new TextEncoder().encode(`${JSON.stringify(own)}\n`);
+  // Written aside and linked into place, so that nobody ever reads half a lock.
+  const aside = `${path}.${own.host}-${own.pid}`;
+  await files.write(aside, text);
+  try {
+    for (let tries = 0; tries < 3; tries++) {
+      try {
+        await files.link(aside, path);
+        return async () => {
+          if (sameBytes(await files.read(path).catch(() => undefined), text)) await files.remove(path);
+        };
+      } catch (error) {
+        if (errorCode(error) !== "EEXIST") throw error;
+      }
+      await removeStale(files, path, `${aside}-stale`, runFolder);
+    }
+    throw new UserError(
+      `The run ${runFolder} is being taken by another process at this moment; wait for it or choose another --name.`,
+    );
+  } finally {
+    await files.remove(aside);
+  }
+}
+
+/** Removes the lock at `path` if its holder is dead; throws if the holder may live. */
+async function removeStale(files: FileSystem, path: string, moved: string, runFolder: string): Promise<void> {
+  const seen = await files.read(path).catch(() => undefined);
+  if (seen === undefined) return; // given back meanwhile
+  const holder = parseHolder(seen);
+  if (holder === undefined)
+    throw new UserError(`${path} is not a lock that can be read; remove it if no other process works on this run.`);
+  if (holder.host !== hostname() || (await lives(holder)))
+    throw new UserError(
+      `The run ${runFolder} is in use by process ${holder.pid} on ${holder.host} since ${holder.since}; wait for it or choose another --name${holder.host === hostname() ? "" : `, and remove ${path} if that process is gone`}.`,
+    );
+  // Two processes may find the same dead lock. Moving it aside shows which lock was really removed; a fresh one goes back.
+  try {
+    await files.rename(path, moved);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return;
+    throw error;
+  }
+  if (!sameBytes(await files.read(moved), seen)) await files.link(moved, path).catch(() => {});
+  await files.remove(moved);
+}
+
+function parseHolder(bytes: Uint8Array): Holder | undefined {
+  try {
+    return holderSchema.safeParse(JSON.parse(new TextDecoder().decode(bytes))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+async function lives({ pid, processStart: start }: Holder): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if (errorCode(error) === "ESRCH") return false;
+    if (errorCode(error) !== "EPERM") throw error; // EPERM: it lives, under another user
+  }
+  const current = await processStart(pid);
+  return start === null || current === null || current === start;
+}
+
+/** The boot and the clock tick at which a process began, where the kernel tells (Linux); null elsewhere. */
+async function processStart(pid: number): Promise<string | null> {
+  try {
+    const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    // Field 22; the command's name in field 2 may hold spaces and brackets, so count from its end.
+    const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    return ticks === undefined ? null : `${boot}:${ticks}`;
+  } catch {
+    return null;
+  }
+}
+
+function sameBytes(a: Uint8Array | undefined, b: Uint8Array): boolean {
+  return a !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

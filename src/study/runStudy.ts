@@ -1,0 +1,51 @@
+import { join } from "node:path";
+import { type FileSystem, nodeFileSystem, orUserError, writeAtomically } from "./fileSystem.js";
+import { runStages, type StudySummary } from "./graph.js";
+import { lockRun } from "./lock.js";
+import type { StudyObserver } from "./observer.js";
+import { type Clock, systemClock } from "./progressMeter.js";
+import type { Stage } from "./stage.js";
+
+export interface RunStudyOptions {
+  /** `runs/NAME`; made where missing. */
+  readonly runFolder: string;
+  /** Content of `config.yaml`, written before the first stage. */
+  readonly configText?: string;
+  readonly observer?: StudyObserver;
+  /** Abort it to stop after the step in hand. */
+  readonly signal?: AbortSignal;
+  /** Runs while the run is still held, after the last stage; not after an interruption. */
+  readonly finish?: (summary: StudySummary) => Promise<void>;
+  readonly files?: FileSystem;
+  readonly clock?: Clock;
+}
+
+/**
+ * Runs the stages that are not done yet, in one run folder that no other process can hold meanwhile. Killed anywhere,
+ * the same call goes on at the last finished stage; called again after the end, it does nothing.
+ * @throws UserError when the folder cannot be used or another process holds it; what a stage throws.
+ */
+export async function runStudy(stages: readonly Stage[], options: RunStudyOptions): Promise<StudySummary> {
+  const { runFolder, configText, observer = () => {}, signal = new AbortController().signal, finish } = options;
+  const { files = nodeFileSystem, clock = systemClock } = options;
+  const release = await orUserError("use the run folder", runFolder, async () => {
+    await files.ensureFolder(runFolder);
+    return lockRun(files, runFolder, clock.date());
+  });
+  try {
+    if (configText !== undefined)
+      await orUserError("write to", runFolder, () => writeIfChanged(files, join(runFolder, "config.yaml"), configText));
+    const summary = await runStages(stages, { runFolder, files, observer, signal, clock });
+    if (!summary.interrupted) await orUserError("write the results in", runFolder, async () => finish?.(summary));
+    return summary;
+  } finally {
+    await release().catch(() => {}); // a deleted folder has no lock to give back, and a dead holder's lock is taken over
+  }
+}
+
+/** Writes a file atomically unless it already has this content: a second run leaves every file as it is. */
+export async function writeIfChanged(files: FileSystem, path: string, content: string | Uint8Array): Promise<void> {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  if ((await files.kind(path)) === "file" && Buffer.compare(await files.read(path), bytes) === 0) return;
+  await writeAtomically(files, path, bytes);
+}

@@ -1,0 +1,128 @@
+import { basename, dirname, join } from "node:path";
+import { UserError } from "../errors.js";
+import { errorCode, type FileSystem } from "./fileSystem.js";
+import { checkStage, listOutputs, MANIFEST, type StageManifest, sealManifest, sha256 } from "./manifest.js";
+import { type Stage, stageFolderName, stageIdentity } from "./stage.js";
+
+/** A stage that is being made: its own folder, beside the finished ones, under a name no reader takes for a stage. */
+export interface Attempt {
+  readonly folder: string;
+  /** Counts the times that this stage was started, from 1. */
+  readonly number: number;
+}
+
+/** What a commit says beside the outputs. Times are for people; no result depends on them. */
+export interface CommitFacts {
+  readonly outcome: StageManifest["outcome"];
+  readonly started: Date;
+  readonly finished: Date;
+}
+
+/** `.KIND-HASH.attempt-N`: the leading dot keeps it apart from finished stages. */
+const attemptName = (stageFolder: string, number: number) => `.${basename(stageFolder)}.attempt-${number}`;
+
+/** Numbers of the attempts whose folders exist, ascending. */
+async function attemptNumbers(files: FileSystem, stageFolder: string): Promise<number[]> {
+  const prefix = attemptName(stageFolder, 0).slice(0, -1);
+  return (await files.list(dirname(stageFolder)))
+    .filter((name) => name.startsWith(prefix) && /^[0-9]{1,9}$/.test(name.slice(prefix.length)))
+    .map((name) => Number(name.slice(prefix.length)))
+    .sort((a, b) => a - b);
+}
+
+/** Where a stage's outputs lie once it is finished. */
+export function stageFolder(runFolder: string, stage: Stage): string {
+  return join(runFolder, "stages", stageFolderName(stage));
+}
+
+/**
+ * Begins a stage: claims the next attempt number, which makes every older attempt the loser, and clears their folders away.
+ */
+export async function beginAttempt(files: FileSystem, folder: string): Promise<Attempt> {
+  await files.ensureFolder(dirname(folder));
+  for (;;) {
+    const older = await attemptNumbers(files, folder);
+    const number = (older.at(-1) ?? 0) + 1;
+    const own = join(dirname(folder), attemptName(folder, number));
+    try {
+      await files.makeFolder(own); // exactly one process can make it
+    } catch (error) {
+      if (errorCode(error) === "EEXIST") continue;
+      throw error;
+    }
+    // The claim is durable before the older attempts go, or a crash here could hand their number out again.
+    await files.sync(dirname(folder));
+    for (const lost of older) await files.remove(join(dirname(folder), attemptName(folder, lost)));
+    return { folder: own, number };
+  }
+}
+
+/** Throws away an attempt that came to nothing. */
+export async function abandonAttempt(files: FileSystem, attempt: Attempt): Promise<void> {
+  await files.remove(attempt.folder);
+}
+
+/**
+ * Makes an attempt the stage: fsync every output, write and fsync the manifest, fsync the folder, rename it to its final
+ * name, fsync the parent. Killed anywhere in between, the stage is there whole or not at all.
+ * @throws UserError when a newer attempt exists or the stage was finished meanwhile: a late writer overwrites nothing.
+ */
+export async function commitAttempt(
+  files: FileSystem,
+  stage: Stage,
+  folder: string,
+  attempt: Attempt,
+  { outcome, started, finished }: CommitFacts,
+): Promise<StageManifest> {
+  const found = await listOutputs(files, attempt.folder);
+  const outputs = [];
+  for (const path of found.files) {
+    const bytes = await files.read(join(attempt.folder, path));
+    outputs.push({ path, size: bytes.length, sha256: sha256(bytes) });
+    await files.sync(join(attempt.folder, path));
+  }
+  const manifest = sealManifest({
+    kind: stage.kind,
+    name: stage.name,
+    identity: stageIdentity(stage),
+    version: stage.version,
+    config: stage.config as StageManifest["config"],
+    inputs: stage.inputs.map((input) => ({ name: input.name, identity: stageIdentity(input) })),
+    outcome,
+    outputs,
+    attempt: attempt.number,
+    started: started.toISOString(),
+    finished: finished.toISOString(),
+    seconds: Math.max(0, finished.getTime() - started.getTime()) / 1000,
+  });
+  const manifestPath = join(attempt.folder, MANIFEST);
+  await files.write(manifestPath, new TextEncoder().encode(manifest));
+  await files.sync(manifestPath);
+  for (const path of found.folders) await files.sync(join(attempt.folder, path));
+  await files.sync(attempt.folder);
+  await refuseLateWriter(files, stage, folder, attempt);
+  try {
+    await files.rename(attempt.folder, folder); // fails where a stage with files in it already has the name
+  } catch (error) {
+    if (errorCode(error) === "ENOTEMPTY" || errorCode(error) === "EEXIST")
+      throw overtaken(stage, "finished by another process");
+    throw error;
+  }
+  await files.sync(dirname(folder));
+  return JSON.parse(manifest) as StageManifest;
+}
+
+async function refuseLateWriter(files: FileSystem, stage: Stage, folder: string, attempt: Attempt): Promise<void> {
+  const newest = (await attemptNumbers(files, folder)).at(-1) ?? 0;
+  if (newest > attempt.number)
+    throw overtaken(stage, `started again as attempt ${newest}, and this is attempt ${attempt.number}`);
+  const there = await checkStage(files, folder, stageIdentity(stage));
+  if (there.state === "whole") throw overtaken(stage, "finished by another process");
+  if (there.state === "damaged") await files.remove(folder);
+}
+
+function overtaken(stage: Stage, how: string): UserError {
+  return new UserError(
+    `The stage "${stage.name}" was ${how}; what this process made is thrown away. Run the same command again.`,
+  );
+}
