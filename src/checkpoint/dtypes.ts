@@ -18,14 +18,15 @@ interface DtypeInfo {
   readonly decode: ((bytes: Uint8Array) => TensorData) | undefined;
 }
 
-// A typed array of its own over a copy of `bytes`. Every platform that Node runs on is little-endian, as the format is.
-const aligned = (bytes: Uint8Array): ArrayBuffer => bytes.slice().buffer as ArrayBuffer;
+// A copy of `bytes` in a buffer of its own (a Node Buffer's slice() would share its pool). Every platform that Node runs on is
+// little-endian, as the format is.
+const aligned = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer;
 const halves = (bytes: Uint8Array) => new Uint16Array(aligned(bytes));
 
 /** Every dtype of the format whose elements are whole bytes. F16 and BF16 keep their bits; `readFloats` widens them. */
 const DTYPES: ReadonlyMap<string, DtypeInfo> = new Map<string, DtypeInfo>([
-  ["BOOL", { width: 1, decode: (bytes) => bytes.slice() }],
-  ["U8", { width: 1, decode: (bytes) => bytes.slice() }],
+  ["BOOL", { width: 1, decode: (bytes) => new Uint8Array(bytes) }],
+  ["U8", { width: 1, decode: (bytes) => new Uint8Array(bytes) }],
   ["I8", { width: 1, decode: (bytes) => new Int8Array(aligned(bytes)) }],
   ["F8_E5M2", { width: 1, decode: undefined }],
   ["F8_E4M3", { width: 1, decode: undefined }],

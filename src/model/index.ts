@@ -1,0 +1,5 @@
+/** Transformers as pure functions of (parameters, tokens). */
+export * from "./config.js";
+export * from "./decode.js";
+export * from "./gpt.js";
+export * from "./initialize.js";

@@ -1,0 +1,7 @@
+import { crossEntropy, type Objective } from "../objective.js";
+
+/** Pretraining and instruction tuning in one: CE of the tokens that the curriculum scores (a sample's text, or its output). Jain 2024, §2. */
+export const pretrain: Objective = {
+  name: "pretrain",
+  loss: ({ policy, preferred }) => crossEntropy(policy, preferred),
+};

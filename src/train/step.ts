@@ -1,0 +1,83 @@
+import { type GptConfig, gptParameters } from "../model/index.js";
+import {
+  type FloatDType,
+  flatten,
+  gradients,
+  type ParameterLayout,
+  type Program,
+  parameterLayout,
+  program,
+  unflatten,
+} from "../tensor/index.js";
+import { type AdamwOptions, adamw, clipByNorm, norm } from "./adamw.js";
+import { gptScorer, type Objective } from "./objective.js";
+
+export interface TrainStepOptions {
+  readonly model: GptConfig;
+  readonly objective: Objective;
+  readonly batch: number;
+  /** Tokens per row that go into the model: one less than the sample, whose last token is only a target. */
+  readonly time: number;
+  readonly pad: number;
+  readonly adamw: AdamwOptions;
+  /** Largest norm of the whole gradient. */
+  readonly clip: number;
+  readonly dtype?: FloatDType;
+}
+
+export type TrainStepInput =
+  | "parameters"
+  | "firstMoment"
+  | "secondMoment"
+  | "decayMask"
+  | "learningRate"
+  | "bias1"
+  | "bias2"
+  | "tokens"
+  | "targets"
+  | "weights";
+export type TrainStepOutput = "nextParameters" | "nextFirstMoment" | "nextSecondMoment" | "loss" | "gradientNorm";
+
+/** One whole training step as one program: forward, backward, clip, AdamW. Vectors are flat, in the model's parameter layout. */
+export function trainStepProgram(options: TrainStepOptions): Program<TrainStepInput, TrainStepOutput> {
+  const { model, objective, batch, time, pad, clip, dtype = "float32" } = options;
+  const layout = gptLayout(model);
+  const vector = { shape: [layout.size], dtype };
+  const scalar = { shape: [], dtype };
+  const ids = { shape: [batch, time], dtype: "int32" as const };
+  return program<TrainStepInput, TrainStepOutput>(
+    `train-${objective.name}`,
+    {
+      parameters: vector,
+      firstMoment: vector,
+      secondMoment: vector,
+      decayMask: vector,
+      learningRate: scalar,
+      bias1: scalar,
+      bias2: scalar,
+      tokens: ids,
+      targets: ids,
+      weights: { shape: [batch, time], dtype },
+    },
+    ({ tokens, targets, weights, ...state }) => {
+      const parameters = unflatten(state.parameters, layout);
+      const policy = gptScorer(model, parameters, pad);
+      const loss = objective.loss({ policy, preferred: { tokens, targets, weights } });
+      const gradient = flatten(gradients(loss, [...parameters.values()]));
+      const gradientNorm = norm(gradient);
+      const next = adamw({ ...state, gradient: clipByNorm(gradient, gradientNorm, clip) }, options.adamw);
+      return {
+        nextParameters: next.parameters,
+        nextFirstMoment: next.firstMoment,
+        nextSecondMoment: next.secondMoment,
+        loss,
+        gradientNorm,
+      };
+    },
+  );
+}
+
+/** How a GPT's parameters lie in the flat vector. */
+export function gptLayout(model: GptConfig): ParameterLayout {
+  return parameterLayout(gptParameters(model));
+}
