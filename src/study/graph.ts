@@ -168,7 +168,7 @@ async function runOne(
     await metrics.close();
     const finished = clock.date();
     const manifest = await commitAttempt(files, stage, folder, attempt, { outcome, started, finished });
-    if (outcome === "done") observer({ type: "finished", stage, identity, seconds: manifest.seconds });
+    if (outcome === "done") observer({ type: "finished", stage, identity, seconds: manifest.durationSeconds });
     return outcome;
   } catch (error) {
     await metrics.close().catch(() => {}); // the first error is the one to tell

@@ -22,7 +22,7 @@ const manifestSchema = z.strictObject({
   attempt: z.int().min(1),
   started: z.string(),
   finished: z.string(),
-  seconds: z.number().min(0),
+  durationSeconds: z.number().min(0),
   /** sha256 of the canonical JSON of all the other fields: a torn or edited manifest does not verify. */
   sha256: sha256Hex,
 });

@@ -93,7 +93,7 @@ export async function commitAttempt(
     attempt: attempt.number,
     started: started.toISOString(),
     finished: finished.toISOString(),
-    seconds: Math.max(0, finished.getTime() - started.getTime()) / 1000,
+    durationSeconds: Math.max(0, finished.getTime() - started.getTime()) / 1000,
   });
   const manifestPath = join(attempt.folder, MANIFEST);
   await files.write(manifestPath, new TextEncoder().encode(manifest));

@@ -1,0 +1,86 @@
+import { join } from "node:path";
+import { canonicalJson } from "./canonicalJson.js";
+import { type FileSystem, nodeFileSystem } from "./fileSystem.js";
+import { inDependencyOrder } from "./graph.js";
+import { checkStage } from "./manifest.js";
+import type { Example, ExamplesFile, ResultRow } from "./results.js";
+import { writeResults } from "./resultsFiles.js";
+import { writeIfChanged } from "./runStudy.js";
+import { type Stage, type StageContext, stageIdentity } from "./stage.js";
+import { stageFolder } from "./store.js";
+
+/** Files by which a stage hands its rows and its decoded samples to the study's results. */
+const ROWS = "rows.json";
+const EXAMPLES = "examples.json";
+
+/** Called by a measuring stage: these rows become part of `results/MEASURE.json` when the study is done. */
+export async function writeRows(
+  { folder }: Pick<StageContext, "folder">,
+  rows: readonly ResultRow[],
+  files: FileSystem = nodeFileSystem,
+) {
+  for (const row of rows)
+    for (const [column, cell] of Object.entries(row))
+      if (typeof cell === "number" && !Number.isFinite(cell))
+        throw new TypeError(`${row.measure} ${row.metric}: ${column} is ${cell}; leave out what is not defined`);
+  await writeJson(files, join(folder, ROWS), rows);
+}
+
+/** Called by a measuring stage: decoded samples for people to read, for `results/examples.json`. */
+export async function writeExamples(
+  { folder }: Pick<StageContext, "folder">,
+  examples: readonly Example[],
+  files: FileSystem = nodeFileSystem,
+) {
+  await writeJson(files, join(folder, EXAMPLES), examples);
+}
+
+/**
+ * Gathers what the finished stages handed over into the run's `results/`, and removes result files of measures that the
+ * study no longer has. Stages that diverged or were skipped give nothing.
+ */
+export async function assembleResults(
+  stages: readonly Stage[],
+  runFolder: string,
+  files: FileSystem = nodeFileSystem,
+): Promise<void> {
+  const byMeasure = new Map<string, { stages: Set<string>; rows: ResultRow[] }>();
+  const examples: Example[] = [];
+  for (const stage of inDependencyOrder(stages)) {
+    const folder = stageFolder(runFolder, stage);
+    const check = await checkStage(files, folder, stageIdentity(stage));
+    if (check.state !== "whole" || check.manifest.outcome !== "done") continue;
+    const written = new Set(check.manifest.outputs.map((output) => output.path));
+    if (written.has(EXAMPLES)) examples.push(...(await readJson<Example[]>(files, join(folder, EXAMPLES))));
+    if (!written.has(ROWS)) continue;
+    for (const row of await readJson<ResultRow[]>(files, join(folder, ROWS))) {
+      const gathered = byMeasure.get(row.measure) ?? { stages: new Set(), rows: [] };
+      byMeasure.set(row.measure, gathered);
+      gathered.stages.add(stageIdentity(stage));
+      gathered.rows.push(row);
+    }
+  }
+  const measures = [...byMeasure].sort(([a], [b]) => (a < b ? -1 : 1));
+  await writeResults(
+    runFolder,
+    measures.map(([measure, gathered]) => ({ measure, stages: [...gathered.stages], rows: gathered.rows })),
+    files,
+  );
+  const folder = join(runFolder, "results");
+  const kept = new Set(measures.map(([measure]) => `${measure}.json`));
+  if (examples.length > 0) {
+    kept.add(EXAMPLES);
+    const file: ExamplesFile = { schema: "nullscope/examples@1", examples };
+    await writeIfChanged(files, join(folder, EXAMPLES), `${JSON.stringify(file, null, 2)}\n`);
+  }
+  for (const name of await files.list(folder))
+    if (name.endsWith(".json") && !kept.has(name)) await files.remove(join(folder, name));
+}
+
+async function writeJson(files: FileSystem, path: string, value: unknown): Promise<void> {
+  await files.write(path, new TextEncoder().encode(`${canonicalJson(JSON.parse(JSON.stringify(value)))}\n`));
+}
+
+async function readJson<T>(files: FileSystem, path: string): Promise<T> {
+  return JSON.parse(new TextDecoder().decode(await files.read(path))) as T; // verified by hash just before: our own writing
+}

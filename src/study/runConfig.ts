@@ -1,0 +1,25 @@
+import { createRequire } from "node:module";
+import { stringify } from "yaml";
+import type { StudyConfig } from "./config.js";
+
+/** Versions of what computes: numbers may differ in their last digits between two of them. */
+export interface Versions {
+  readonly nullscope: string;
+  readonly node: string;
+  readonly onnxruntime: string;
+}
+
+export function versions(): Versions {
+  const require = createRequire(import.meta.url);
+  const versionOf = (path: string) => (require(path) as { version: string }).version;
+  return {
+    nullscope: versionOf("../../package.json"),
+    node: process.versions.node,
+    onnxruntime: versionOf("onnxruntime-node/package.json"),
+  };
+}
+
+/** `config.yaml` of a run: every setting, nothing left to a default, and the versions. It can be given to `nullscope study` again. */
+export function runConfigText(config: StudyConfig): string {
+  return `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: versions() })}`;
+}
