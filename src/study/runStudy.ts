@@ -33,6 +33,7 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
     return lockRun(files, runFolder, clock.date());
   });
   try {
+    await removeLeftovers(files, runFolder);
     if (configText !== undefined)
       await orUserError("write to", runFolder, () => writeIfChanged(files, join(runFolder, "config.yaml"), configText));
     const summary = await runStages(stages, { runFolder, files, observer, signal, clock });
@@ -48,4 +49,13 @@ export async function writeIfChanged(files: FileSystem, path: string, content: s
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   if ((await files.kind(path)) === "file" && Buffer.compare(await files.read(path), bytes) === 0) return;
   await writeAtomically(files, path, bytes);
+}
+
+/** Files that a killed process was about to rename into place; nobody else writes while the run is held. */
+async function removeLeftovers(files: FileSystem, runFolder: string): Promise<void> {
+  for (const folder of [runFolder, join(runFolder, "results")]) {
+    if ((await files.kind(folder)) !== "folder") continue;
+    for (const name of await files.list(folder))
+      if (name.endsWith(".tmp")) await orUserError("clean up in", folder, () => files.remove(join(folder, name)));
+  }
 }

@@ -1,0 +1,72 @@
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { nodeFileSystem } from "../../src/study/fileSystem.js";
+import { lockRun } from "../../src/study/lock.js";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "nullscope-lock-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const lockOf = (fields: object) =>
+  writeFile(
+    join(folder, "lock.json"),
+    JSON.stringify({
+      pid: process.pid,
+      host: hostname(),
+      since: "2020-01-02T03:04:05.000Z",
+      processStart: null,
+      ...fields,
+    }),
+  );
+
+/** The number of a process that has just ended. */
+const deadPid = () => spawnSync(process.execPath, ["-e", ""]).pid;
+
+test("a second taker is told who holds the run and since when, and gets it once it is given back", async () => {
+  const release = await lockRun(nodeFileSystem, folder, new Date("2026-01-01T00:00:00Z"));
+  await expect(lockRun(nodeFileSystem, folder)).rejects.toThrow(
+    `in use by process ${process.pid} on ${hostname()} since 2026-01-01T00:00:00.000Z`,
+  );
+  await release();
+  await (await lockRun(nodeFileSystem, folder))();
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test("the lock of a dead process of this machine is taken over", async () => {
+  await lockOf({ pid: deadPid() });
+  const release = await lockRun(nodeFileSystem, folder);
+  expect(JSON.parse(await readFile(join(folder, "lock.json"), "utf8"))).toMatchObject({ pid: process.pid });
+  await release();
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test.runIf(process.platform === "linux")(
+  "a process number that was used again does not keep a dead process's lock alive",
+  async () => {
+    await lockOf({ processStart: "another-boot:1" });
+    await (await lockRun(nodeFileSystem, folder))();
+  },
+);
+
+test("a lock from another machine is respected, whatever its process number", async () => {
+  await lockOf({ pid: deadPid(), host: "elsewhere" });
+  await expect(lockRun(nodeFileSystem, folder)).rejects.toThrow("on elsewhere since 2020-01-02T03:04:05.000Z");
+});
+
+test("a lock that cannot be read is not removed", async () => {
+  await writeFile(join(folder, "lock.json"), "{");
+  await expect(lockRun(nodeFileSystem, folder)).rejects.toThrow("not a lock that can be read");
+  expect(await readdir(folder)).toEqual(["lock.json"]);
+});
+
+test("giving back removes no lock but one's own", async () => {
+  const release = await lockRun(nodeFileSystem, folder);
+  await lockOf({ host: "elsewhere" });
+  await release();
+  expect(await readdir(folder)).toEqual(["lock.json"]);
+});
