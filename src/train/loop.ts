@@ -1,0 +1,110 @@
+import { DivergedError } from "../errors.js";
+import { decayMask, type GptConfig, gptParameters } from "../model/index.js";
+import type { Engine } from "../tensor/index.js";
+import type { AdamwOptions } from "./adamw.js";
+import type { Objective } from "./objective.js";
+import { type ScheduleOptions, warmupCosine } from "./schedule.js";
+import { gptLayout, trainStepProgram } from "./step.js";
+
+/** Everything that training carries from step to step. Vectors are flat, [parameters]. */
+export interface TrainState {
+  readonly parameters: Float32Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+  /** Steps done. */
+  readonly step: number;
+}
+
+/** One batch, as the training step wants it. Buffers may be reused once the step is done. [batch, time] each. */
+export interface Batch {
+  readonly tokens: Int32Array;
+  readonly targets: Int32Array;
+  readonly weights: Float32Array;
+}
+
+/** What one step measured. */
+export interface StepMetrics {
+  /** 1-based. */
+  readonly step: number;
+  /** Before the update, in nats per scored token. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Of the whole gradient, before clipping. */
+  readonly gradientNorm: number;
+}
+
+export interface TrainOptions {
+  readonly model: GptConfig;
+  readonly objective: Objective;
+  readonly adamw: AdamwOptions;
+  readonly clip: number;
+  readonly schedule: ScheduleOptions;
+  readonly batch: number;
+  readonly time: number;
+  readonly pad: number;
+  /** The batch of step 0 .. steps - 1: a function of the step alone. */
+  readonly batchAt: (step: number) => Batch;
+  /** What identifies the batches in an error: "pretrain, seed 0". */
+  readonly batchName: string;
+  readonly onStep?: (metrics: StepMetrics) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A fresh optimizer around given weights. */
+export function freshState(parameters: Float32Array): TrainState {
+  return {
+    parameters,
+    firstMoment: new Float32Array(parameters.length),
+    secondMoment: new Float32Array(parameters.length),
+    step: 0,
+  };
+}
+
+/**
+ * Trains from `state` to the schedule's last step. The result depends on the state and the options alone.
+ * Throws DivergedError when a loss or the weights are no longer finite, or a loss is ten times that of guessing; and
+ * `signal.reason` between two steps when asked to stop.
+ */
+export async function train(engine: Engine, state: TrainState, options: TrainOptions): Promise<TrainState> {
+  const { model, schedule, adamw, batchAt, batchName, onStep, signal } = options;
+  const executable = await engine.compile(trainStepProgram(options));
+  const mask = decayMask(gptParameters(model), gptLayout(model));
+  const worstLoss = 10 * Math.log(model.vocabulary);
+  let { parameters, firstMoment, secondMoment } = state;
+  for (let step = state.step; step < schedule.steps; step++) {
+    signal?.throwIfAborted();
+    const learningRate = warmupCosine(step, schedule);
+    const bias = (beta: number) => Float32Array.of(1 - beta ** (step + 1));
+    const out = await executable.run({
+      parameters,
+      firstMoment,
+      secondMoment,
+      decayMask: mask,
+      learningRate: Float32Array.of(learningRate),
+      bias1: bias(adamw.betas[0]),
+      bias2: bias(adamw.betas[1]),
+      ...batchAt(step),
+    });
+    const loss = Number(out.loss[0]);
+    const gradientNorm = Number(out.gradientNorm[0]);
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm) || loss > worstLoss)
+      throw new DivergedError(
+        `The loss became ${loss} (gradient norm ${gradientNorm}) at step ${step + 1} of ${schedule.steps}; lower the learning rate (now ${learningRate.toPrecision(3)}) or lengthen the warm-up.`,
+        step + 1,
+        `${batchName}, step ${step + 1}`,
+        loss,
+      );
+    parameters = out.nextParameters as Float32Array;
+    firstMoment = out.nextFirstMoment as Float32Array;
+    secondMoment = out.nextSecondMoment as Float32Array;
+    onStep?.({ step: step + 1, loss, learningRate, gradientNorm });
+  }
+  if (!parameters.every(Number.isFinite))
+    throw new DivergedError(
+      `The weights are no longer finite after step ${schedule.steps}; lower the learning rate.`,
+      schedule.steps,
+      `${batchName}, step ${schedule.steps}`,
+      Number.NaN,
+    );
+  return { parameters, firstMoment, secondMoment, step: Math.max(state.step, schedule.steps) };
+}
