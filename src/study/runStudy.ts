@@ -53,9 +53,9 @@ export async function writeIfChanged(files: FileSystem, path: string, content: s
 
 /** Files that a killed process was about to rename into place; nobody else writes while the run is held. */
 async function removeLeftovers(files: FileSystem, runFolder: string): Promise<void> {
-  for (const folder of [runFolder, join(runFolder, "results")]) {
-    if ((await files.kind(folder)) !== "folder") continue;
-    for (const name of await files.list(folder))
-      if (name.endsWith(".tmp")) await orUserError("clean up in", folder, () => files.remove(join(folder, name)));
-  }
+  for (const folder of [runFolder, join(runFolder, "results")])
+    await orUserError("clean up in", folder, async () => {
+      if ((await files.kind(folder)) !== "folder") return;
+      for (const name of await files.list(folder)) if (name.endsWith(".tmp")) await files.remove(join(folder, name));
+    });
 }

@@ -1,0 +1,24 @@
+import { join } from "node:path";
+import { UserError } from "../errors.js";
+import { nodeFileSystem } from "../study/fileSystem.js";
+
+/** For options that may be given again: gathers their values. */
+export const gather = (value: string, before: readonly string[] = []): string[] => [...before, value];
+
+/** A whole number in [least, most]. @throws UserError naming the option. */
+export function wholeNumber(option: string, least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[0-9]+$/.test(text) || value < least || value > most)
+      throw new UserError(`${option} must be a whole number from ${least} to ${most}, not ${JSON.stringify(text)}.`);
+    return value;
+  };
+}
+
+/** The folder of a run given by its path or, where that is nothing, by its name below `runs`. @throws UserError when neither exists. */
+export async function findRun(run: string, runs = "runs"): Promise<string> {
+  for (const folder of [run, join(runs, run)]) if ((await nodeFileSystem.kind(folder)) === "folder") return folder;
+  throw new UserError(
+    `There is no run ${JSON.stringify(run)}, neither as a folder nor in ${runs}/; make one with "nullscope study".`,
+  );
+}

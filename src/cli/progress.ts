@@ -1,0 +1,146 @@
+import { basename } from "node:path";
+import type { StudyEvent, StudyObserver, StudyPlan } from "../study/observer.js";
+import type { Stage } from "../study/stage.js";
+import { clean, formatCount, formatDuration, type Io } from "./io.js";
+
+/** Shows a study to people. `close` ends a line that is still being rewritten. */
+export interface ProgressView {
+  readonly observer: StudyObserver;
+  close(): void;
+}
+
+type Progress = Extract<StudyEvent, { type: "progress" }>;
+type Now = () => number;
+
+/** A terminal's line moves ten times a second; a log file gets a line every five seconds, a machine an event every second. */
+const LIVE_MS = 100;
+const PLAIN_MS = 5_000;
+const JSON_MS = 1_000;
+/** A longer plan is summarised: nobody reads a hundred lines before the first step. */
+const PLAN_LINES = 40;
+
+/** The plan, one stage a line, what is done already marked. */
+export function formatPlan({ stages, steps, estimateSeconds, estimateBytes, runFolder }: StudyPlan): string {
+  const open = stages.filter((one) => !one.done);
+  const facts = [
+    `${formatCount(open.length)} of ${formatCount(stages.length)} stages to run`,
+    ...(steps > 0 ? [`${formatCount(steps)} steps`] : []),
+    ...(estimateSeconds > 0 ? [`about ${formatDuration(estimateSeconds)}`] : []),
+    ...(estimateBytes > 0 ? [`about ${formatCount(estimateBytes / 2 ** 20)} MiB of memory`] : []),
+  ];
+  const lines = stages.slice(0, PLAN_LINES).map(({ stage, done }) => {
+    const about = [
+      ...(stage.steps === undefined ? [] : [`${formatCount(stage.steps)} steps`]),
+      ...(stage.estimateSeconds ? [`about ${formatDuration(stage.estimateSeconds)}`] : []),
+    ];
+    return `  ${done ? "done" : "run "}  ${clean(stage.name).padEnd(32)}${done ? "" : about.join(", ")}`.trimEnd();
+  });
+  if (stages.length > PLAN_LINES) lines.push(`  ... and ${formatCount(stages.length - PLAN_LINES)} more`);
+  return `Plan for ${clean(runFolder)}: ${facts.join(", ")}\n${lines.join("\n")}\n`;
+}
+
+/** "1,125/2,250  21.3 steps/s  53 s left  loss 1.234" */
+export function formatProgress({ step, total, rate, secondsLeft, note }: Progress): string {
+  return [
+    `${formatCount(step)}/${formatCount(total)}`,
+    ...(rate === undefined ? [] : [`${rate >= 100 ? formatCount(rate) : rate.toPrecision(3)} steps/s`]),
+    ...(secondsLeft === undefined ? [] : [`${formatDuration(secondsLeft)} left`]),
+    ...(note === undefined ? [] : [clean(note)]),
+  ].join("  ");
+}
+
+/** Lines for people: on a terminal the latest progress is rewritten in place, elsewhere it is a line now and then. */
+export function linesView(io: Io, now: Now = () => performance.now()): ProgressView {
+  let current: { stage: Stage; label: string } | undefined;
+  let shown = Number.NEGATIVE_INFINITY;
+  let live = false;
+  let alreadyDone = 0;
+
+  const line = (text: string) => {
+    if (live) io.out("\r\x1b[2K");
+    live = false;
+    io.out(`${text}\n`);
+  };
+  const progress = (event: Progress) => {
+    const last = event.step >= event.total;
+    if (now() - shown < (io.terminal ? LIVE_MS : PLAIN_MS) && !(last && !io.terminal)) return;
+    shown = now();
+    const text = `${current?.label ?? clean(event.stage.name)}  ${formatProgress(event)}`;
+    if (!io.terminal) return line(text);
+    io.out(`\r\x1b[2K${text.slice(0, Math.max(20, io.columns - 1))}`);
+    live = true;
+  };
+
+  const observer = (event: StudyEvent) => {
+    switch (event.type) {
+      case "plan":
+        alreadyDone = event.plan.stages.filter((one) => one.done).length;
+        if (alreadyDone === event.plan.stages.length)
+          return line(`Everything is done already: ${formatCount(alreadyDone)} stages verified, none to run.`);
+        return line(formatPlan(event.plan).trimEnd());
+      case "rejected":
+        return line(`Skipped ${clean(basename(event.folder))}, it is made again: ${clean(event.reason)}.`);
+      case "started":
+        current = { stage: event.stage, label: `[${event.index}/${event.of}] ${clean(event.stage.name)}` };
+        shown = Number.NEGATIVE_INFINITY;
+        return line(current.label);
+      case "progress":
+        return progress(event);
+      case "finished":
+        return line(`${current?.label ?? clean(event.stage.name)}  finished in ${formatDuration(event.seconds)}`);
+      case "diverged":
+        return line(`DIVERGED ${clean(event.stage.name)}: ${clean(event.message)}`);
+      case "skipped":
+        return line(`Skipped ${clean(event.stage.name)}: ${clean(event.because.name)} diverged.`);
+      case "interrupted":
+        return;
+    }
+  };
+  return {
+    observer,
+    close: () => {
+      if (live) io.out("\n");
+      live = false;
+    },
+  };
+}
+
+/** One JSON object a line for machines; the field `event` says which. Progress comes at most once a second, and at the end. */
+export function jsonView(io: Io, now: Now = () => performance.now()): ProgressView {
+  let shown = Number.NEGATIVE_INFINITY;
+  const send = (event: object) => io.out(`${JSON.stringify(event)}\n`);
+  const observer = (event: StudyEvent) => {
+    if (event.type === "progress") {
+      if (now() - shown < JSON_MS && event.step < event.total) return;
+      shown = now();
+    }
+    send(asJson(event));
+  };
+  return { observer, close: () => {} };
+}
+
+/** An event as plain data, stages by their names. */
+export function asJson(event: StudyEvent): object {
+  if (event.type === "plan") return { event: "plan", ...planJson(event.plan) };
+  const { type, ...rest } = event;
+  const named = Object.entries(rest).map(([key, value]) => [
+    key,
+    key === "stage" || key === "because" ? (value as Stage | undefined)?.name : value,
+  ]);
+  return { event: type, ...Object.fromEntries(named) };
+}
+
+/** The plan as plain data. */
+export function planJson({ stages, ...sums }: StudyPlan): object {
+  return {
+    ...sums,
+    stages: stages.map(({ stage, identity, done }) => ({
+      name: stage.name,
+      kind: stage.kind,
+      identity,
+      done,
+      ...(stage.steps !== undefined && { steps: stage.steps }),
+      ...(stage.estimateSeconds !== undefined && { estimateSeconds: stage.estimateSeconds }),
+    })),
+  };
+}

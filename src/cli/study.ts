@@ -1,0 +1,127 @@
+import { join } from "node:path";
+import type { Command } from "commander";
+import { UserError } from "../errors.js";
+import { assembleResults } from "../study/assembleResults.js";
+import { buildStudy } from "../study/build.js";
+import { nodeFileSystem } from "../study/fileSystem.js";
+import { planStages, type StudySummary } from "../study/graph.js";
+import { loadWorld } from "../study/loadWorld.js";
+import { PRESETS } from "../study/presets.js";
+import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
+import { runConfigText } from "../study/runConfig.js";
+import { runStudy } from "../study/runStudy.js";
+import { clean, type Io } from "./io.js";
+import { gather, wholeNumber } from "./options.js";
+import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
+
+interface StudyOptions extends Omit<ConfigSource, "source"> {
+  readonly runs: string;
+  readonly json?: true;
+  readonly plan?: true;
+}
+
+/** Exit code of a study that went on to its end although the numbers of a stage went wrong. */
+const DIVERGED_EXIT = 3;
+/** 128 + SIGINT, as every shell has it. */
+const INTERRUPTED_EXIT = 130;
+
+/** Adds `nullscope study`. */
+export function registerStudy(program: Command, io: Io): void {
+  program
+    .command("study")
+    .description(
+      "Run a study to its report. What is finished is never done again: killed or stopped, the same command goes on.",
+    )
+    .argument("[preset|file]", `a preset (${Object.keys(PRESETS).join(", ")}) or a YAML file`, "quick")
+    .option("--name <run>", "the run's name: its folder below --runs")
+    .option("--set <key=value>", "change a setting, as in tune.steps=200; may be repeated", gather, [])
+    .option("--seeds <n>", "repeat with this many seeds", wholeNumber("--seeds", 1, 1000))
+    .option("--seed <s>", "the first seed", wholeNumber("--seed", 0, 0xffffffff))
+    .option("--runs <dir>", "folder of the runs", "runs")
+    .option(
+      "--threads <n>",
+      "threads of the engine; the results do not depend on it",
+      wholeNumber("--threads", 1, 1024),
+    )
+    .option("--json", "print events for machines, one JSON object a line")
+    .option("--plan", "print the plan and stop: nothing is run, nothing is written")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  nullscope study                                     the preset quick
+  nullscope study smoke                               the whole study in under a minute, to see that it works
+  nullscope study quick --seeds 3 --name three-seeds
+  nullscope study quick --set tune.rates.medium=2e-3 --name faster
+  nullscope study my-study.yaml --plan`,
+    )
+    .action(async (source: string, options: StudyOptions) => {
+      await study(source, options, io);
+    });
+}
+
+async function study(source: string, options: StudyOptions, io: Io): Promise<void> {
+  // Everything that can be wrong with what the user gave is found here, before anything is written.
+  const config = await resolveConfig({ ...options, source });
+  const stages = buildStudy(config, await loadWorld(config.world));
+  const runFolder = join(options.runs, config.name);
+
+  if (options.plan) {
+    const plan = await planStages(stages, runFolder, nodeFileSystem);
+    io.out(options.json ? `${JSON.stringify({ event: "plan", ...planJson(plan) })}\n` : formatPlan(plan));
+    return;
+  }
+
+  const view = options.json ? jsonView(io) : linesView(io);
+  const stop = stopAtCtrlC(io);
+  let summary: StudySummary;
+  try {
+    summary = await runStudy(stages, {
+      runFolder,
+      configText: runConfigText(config),
+      observer: view.observer,
+      signal: stop.signal,
+      finish: () => assembleResults(stages, runFolder),
+    });
+  } finally {
+    view.close();
+    stop.release();
+  }
+  if (options.json) io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary) })}\n`);
+  conclude(summary, runFolder, io, options.json === true);
+}
+
+/** The first Ctrl-C asks the stage in hand to stop; the second ends the process. */
+function stopAtCtrlC(io: Io): { signal: AbortSignal; release: () => void } {
+  const controller = new AbortController();
+  const release = io.onInterrupt(() => {
+    if (controller.signal.aborted) return io.quit(INTERRUPTED_EXIT);
+    controller.abort(new UserError("The study was stopped."));
+    io.err("\nnullscope: stopping after the step in hand; press Ctrl-C again to stop now.\n");
+  });
+  return { signal: controller.signal, release };
+}
+
+function conclude(summary: StudySummary, runFolder: string, io: Io, quiet: boolean): void {
+  if (summary.interrupted) {
+    io.err(
+      "nullscope: stopped; finished stages are kept. Run the same command to go on: the stage in hand restarts from its beginning.\n",
+    );
+    io.exitCode = INTERRUPTED_EXIT;
+    return;
+  }
+  if (summary.diverged.length > 0) {
+    const names = (stages: StudySummary["diverged"]) => stages.map((stage) => `"${clean(stage.name)}"`).join(", ");
+    const skipped = summary.skipped.length > 0 ? ` and ${names(summary.skipped)} could not be run` : "";
+    io.err(
+      `nullscope: ${names(summary.diverged)} diverged${skipped}; lower its learning rate with --set, see diverged.json in its stage folder.\n`,
+    );
+    io.exitCode = DIVERGED_EXIT;
+  }
+  if (!quiet) io.out(`Results: ${clean(join(runFolder, "results"))}\n`);
+}
+
+function summaryJson({ interrupted, ...lists }: StudySummary): object {
+  const names = Object.entries(lists).map(([key, stages]) => [key, stages.map((stage) => stage.name)]);
+  return { ...Object.fromEntries(names), interrupted };
+}
