@@ -54,7 +54,6 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
   let current: { stage: Stage; label: string } | undefined;
   let shown = Number.NEGATIVE_INFINITY;
   let live = false;
-  let alreadyDone = 0;
 
   const line = (text: string) => {
     if (live) io.out("\r\x1b[2K");
@@ -73,11 +72,14 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
 
   const observer = (event: StudyEvent) => {
     switch (event.type) {
-      case "plan":
-        alreadyDone = event.plan.stages.filter((one) => one.done).length;
-        if (alreadyDone === event.plan.stages.length)
-          return line(`Everything is done already: ${formatCount(alreadyDone)} stages verified, none to run.`);
+      case "plan": {
+        const count = event.plan.stages.length;
+        if (event.plan.stages.every((one) => one.done))
+          return line(
+            `Everything is done already: ${formatCount(count)} ${count === 1 ? "stage" : "stages"} verified, none to run.`,
+          );
         return line(formatPlan(event.plan).trimEnd());
+      }
       case "rejected":
         return line(`Skipped ${clean(basename(event.folder))}, it is made again: ${clean(event.reason)}.`);
       case "started":

@@ -40,7 +40,9 @@ export async function resolveConfig(from: ConfigSource, files: FileSystem = node
 
   const parsed = studySchema.safeParse(tree);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
+  // A misspelt key often leaves its setting missing as well: the misspelling is the one to tell.
+  const { issues } = parsed.error;
+  const issue = issues.find((one) => one.code === "unrecognized_keys") ?? issues[0]!;
   const at = [...issue.path, ...(issue.code === "unrecognized_keys" ? [issue.keys[0]!] : [])].map(String).join(".");
   const change = changes.findLast(({ path }) => at === path || at.startsWith(`${path}.`) || path.startsWith(`${at}.`));
   const where = change !== undefined ? `--set ${change.text}` : isFile ? source : `The preset ${source}`;
