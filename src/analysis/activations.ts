@@ -1,0 +1,79 @@
+import { gptForward } from "../model/index.js";
+import { type Engine, matmul, program, reshape, type Tensor, unflatten } from "../tensor/index.js";
+import { gptLayout } from "../train/index.js";
+import type { Samples } from "../world/index.js";
+import type { Checkpoint, DecodingOptions } from "./decoding.js";
+import { inBatches } from "./inBatches.js";
+
+/** Mean activations, one row a sample: `blocks[b]` is [count, width], row-major, block b from 0. */
+export interface MeanActivations {
+  readonly count: number;
+  readonly width: number;
+  readonly blocks: readonly Float32Array[];
+}
+
+/**
+ * a_L(x): the mean of the post-GELU MLP activations over the q positions k .. k+q-1, k being the position that predicts the first output
+ * token; shorter outputs end it early. For each q, every block. Method §3.1. `samples` hold in the answer's place what the model itself wrote.
+ */
+export async function meanActivations(
+  engine: Engine,
+  { model, parameters }: Checkpoint,
+  samples: Samples,
+  { world, batch, positions }: DecodingOptions & { readonly positions: readonly number[] },
+): Promise<readonly MeanActivations[]> {
+  const time = samples.time - 1;
+  const layout = gptLayout(model);
+  const means = positions.map(
+    (): MeanActivations => ({
+      count: samples.count,
+      width: model.mlp,
+      blocks: Array.from({ length: model.blocks }, () => new Float32Array(samples.count * model.mlp)),
+    }),
+  );
+  const executable = await engine.compile(
+    program<string, string>(
+      "mean-activations",
+      {
+        parameters: { shape: [layout.size], dtype: "float32" },
+        tokens: { shape: [batch, time], dtype: "int32" },
+        weights: { shape: [batch, positions.length, time], dtype: "float32" },
+      },
+      (inputs) => {
+        const { activations } = gptForward(model, unflatten(inputs.parameters!, layout), {
+          tokens: inputs.tokens!,
+          pad: world.vocabulary.pad,
+        });
+        const outputs: Record<string, Tensor> = {};
+        for (let block = 0; block < model.blocks; block++) {
+          const post = activations.get(`blocks.${block}.mlp.post`)!; // [batch, time, mlp]
+          outputs[`block${block}`] = reshape(matmul(inputs.weights!, post), [batch, positions.length, model.mlp]);
+        }
+        return outputs;
+      },
+    ),
+  );
+  await inBatches(samples.count, batch, async (rows, used) => {
+    const tokens = new Int32Array(batch * time);
+    const weights = new Float32Array(batch * positions.length * time);
+    for (const [i, row] of rows.entries()) {
+      tokens.set(samples.tokens.subarray(row * samples.time, row * samples.time + time), i * time);
+      const k = samples.answerStart[row]! - 1;
+      for (const [which, most] of positions.entries()) {
+        const q = Math.min(most, samples.textLength[row]!);
+        const from = (i * positions.length + which) * time + k;
+        weights.fill(1 / q, from, from + q);
+      }
+    }
+    const out = await executable.run({ parameters, tokens, weights });
+    for (let block = 0; block < model.blocks; block++) {
+      const all = out[`block${block}`] as Float32Array;
+      for (let i = 0; i < used; i++)
+        for (const [which, mean] of means.entries()) {
+          const from = (i * positions.length + which) * model.mlp;
+          mean.blocks[block]!.set(all.subarray(from, from + model.mlp), rows[i]! * model.mlp);
+        }
+    }
+  });
+  return means;
+}

@@ -1,0 +1,6 @@
+/** One file per measure of the method, with its nulls. */
+export * from "./activations.js";
+export * from "./behaviour.js";
+export * from "./clusters.js";
+export * from "./decoding.js";
+export * from "./spectrum.js";

@@ -1,0 +1,62 @@
+import { gptParameters, initializeParameters } from "../../model/index.js";
+import { freshState, gptLayout, linearSchedule, pretrain, pretrainBatches, train } from "../../train/index.js";
+import type { World } from "../../world/index.js";
+import { writeRows } from "../assembleResults.js";
+import type { StudyConfig } from "../config.js";
+import type { EngineSource } from "../engines.js";
+import type { Stage } from "../stage.js";
+import { gptOf, saveCheckpoint } from "./checkpoints.js";
+import { trainingLog } from "./trainingLog.js";
+
+/** The name of what pretraining and instruction tuning give, W_IT. */
+export const INSTRUCT = "instruct";
+
+/** Pretraining and instruction tuning in one run: writes the checkpoint W_IT of one seed. */
+export function pretrainStage(
+  config: StudyConfig,
+  world: World,
+  worldStage: Stage,
+  seed: number,
+  engine: EngineSource,
+): Stage {
+  const { steps, batch, warmup, learningRate, finalLearningRate, betas, epsilon, weightDecay, clip, curriculum } =
+    config.pretrain;
+  const model = gptOf(config.model, world);
+  return {
+    kind: "pretrain",
+    name: `pretrain seed ${seed}`,
+    version: 1,
+    config: { model: config.model, pretrain: config.pretrain, seed },
+    inputs: [worldStage],
+    steps,
+    run: async (context) => {
+      const specs = gptParameters(model);
+      const start = freshState(initializeParameters(specs, gptLayout(model), seed));
+      const log = trainingLog(context, INSTRUCT, seed, steps);
+      const { parameters } = await train(await engine(), start, {
+        model,
+        objective: pretrain,
+        adamw: { betas, epsilon, weightDecay },
+        clip,
+        schedule: { peak: learningRate, final: finalLearningRate, warmup, steps },
+        batch,
+        time: world.time - 1,
+        pad: world.vocabulary.pad,
+        batchAt: pretrainBatches(world, { seed, batch, steps, textShare: curriculum.textShare }),
+        batchName: `pretrain, seed ${seed}`,
+        onStep: log.onStep,
+        signal: context.signal,
+      });
+      await saveCheckpoint(context.folder, { model, parameters }, { checkpoint: INSTRUCT, seed, world });
+      await writeRows(
+        context,
+        log.rows.flatMap((row) => [
+          row,
+          ...(row.metric === "loss"
+            ? [{ ...row, metric: "text-share", value: linearSchedule(row.step! - 1, steps, ...curriculum.textShare) }]
+            : []),
+        ]),
+      );
+    },
+  };
+}
