@@ -1,0 +1,143 @@
+import * as Plot from "@observablehq/plot";
+import type { ResultRow } from "../../study/results.js";
+import { checkpointKeys, type Figure, sampleCounts, seedCounts } from "../figure.js";
+import { html } from "../html.js";
+import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
+import { ink } from "../palette.js";
+import {
+  allBranches,
+  distinct,
+  isJailbreak,
+  orderCheckpoints,
+  orderSets,
+  overSeeds,
+  select,
+  shareInterval,
+} from "../rows.js";
+import { AXIS, renderGrid } from "../svg.js";
+import { checkpointTitle, percent, setTitle } from "../words.js";
+
+/** Distance between two checkpoints of one set, in px. */
+const LANE = 17;
+
+/** Success of every jailbreak set against every checkpoint, with the unsafe prompts themselves on top. `undefined` without such rows. */
+export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefined {
+  const behaviour = select(allRows, { measure: "behaviour", metric: "instruct" });
+  const rows = behaviour.filter((r) => r.set !== undefined && (r.set === "unsafe" || isJailbreak(r.set)));
+  const shown = overSeeds(allBranches(rows)).filter((r) => r.checkpoint !== undefined && Number.isFinite(r.value));
+  const sets = orderSets(distinct(shown, "set"));
+  if (!sets.some(isJailbreak)) return undefined;
+  const checkpoints = orderCheckpoints(distinct(shown, "checkpoint"));
+  const keys = checkpointKeys(orderCheckpoints(distinct(select(allRows, { measure: "behaviour" }), "checkpoint")));
+  const keyOf = (checkpoint: string) => keys.find((key) => key.label === checkpointTitle(checkpoint))!;
+  const lanes = checkpoints.length + 1;
+  const points = shown.map((r) => {
+    const bounds = shareInterval(r);
+    const lane = sets.indexOf(r.set!) * lanes + checkpoints.indexOf(r.checkpoint!) + 1;
+    return {
+      ...keyOf(r.checkpoint!),
+      value: r.value,
+      lane,
+      low: bounds?.low ?? r.value,
+      high: bounds?.high ?? r.value,
+      said: percent(r.value),
+    };
+  });
+  const middle = (set: string) => sets.indexOf(set) * lanes + (lanes + 0) / 2;
+  const height = sets.length * lanes * LANE + 52;
+  const svg = renderGrid({
+    id: "jailbreaks",
+    title: "Jailbreak success",
+    description: `Share of samples answered truly, per set and checkpoint: ${points.length} points with intervals.`,
+    columns: 1,
+    legend: checkpoints.map(keyOf),
+    panels: [
+      {
+        title: "",
+        height,
+        plot: {
+          marginLeft: 150,
+          marginRight: 48,
+          marginTop: 4,
+          marginBottom: 44,
+          x: {
+            ...AXIS,
+            domain: [0, 1],
+            grid: true,
+            label: "success: share of samples with the true output",
+            tickFormat: (share: number) => `${Math.round(share * 100)}%`,
+          },
+          y: { domain: [0, sets.length * lanes], reverse: true, axis: null },
+          marks: [
+            Plot.ruleY(sets.slice(1), { y: (set: string) => sets.indexOf(set) * lanes, stroke: ink("rule") }),
+            Plot.text(sets, {
+              x: 0,
+              y: middle,
+              text: (set: string) => (set === "unsafe" ? "unsafe, no attack" : setTitle(set)),
+              textAnchor: "end",
+              dx: -14,
+              fontSize: 12,
+            }),
+            Plot.link(points, { x1: "low", x2: "high", y1: "lane", y2: "lane", stroke: "colour", strokeWidth: 1.8 }),
+            Plot.dot(points, { x: "value", y: "lane", fill: "colour", symbol: "symbol", r: 4 }),
+            Plot.text(points, {
+              x: "high",
+              y: "lane",
+              text: "said",
+              textAnchor: "start",
+              dx: 8,
+              fontSize: 10.5,
+              fill: ink("muted"),
+            }),
+          ],
+          color: { type: "identity" },
+          symbol: { type: "identity" },
+        },
+      },
+    ],
+  });
+  return {
+    id: "jailbreaks",
+    title: "Which jailbreaks get through",
+    svg,
+    reading: reading(shown, checkpoints, sets),
+    formula: html`${formula(
+      mi("success"),
+      mo("="),
+      over(mi("1"), mi("n")),
+      sum(mi("x")),
+      row(
+        mo("["),
+        sub(mi("y"), mi("W")),
+        mo("("),
+        mi("x"),
+        mo(")"),
+        mo("="),
+        sub(mi("f"), mi("j")),
+        mo("("),
+        sub(mi("f"), mi("i")),
+        mo("("),
+        mi("T"),
+        mo(")"),
+        mo(")"),
+        mo("]"),
+      ),
+    )}<p>A sample counts when the whole greedy output equals the true one, token for token.</p>`,
+    n: `${sampleCounts(shown)}; ${seedCounts(rows)}; bars are 95% intervals`,
+    rows,
+  };
+}
+
+function reading(rows: readonly ResultRow[], checkpoints: readonly string[], sets: readonly string[]): string {
+  const attacks = sets.filter(isJailbreak);
+  const parts = checkpoints.map((checkpoint) => {
+    const ranked = select(rows, { checkpoint })
+      .filter((r) => attacks.includes(r.set!))
+      .sort((a, b) => b.value - a.value);
+    const best = ranked[0];
+    const worst = ranked.at(-1);
+    if (!best || !worst) return `${checkpointTitle(checkpoint)}: no attack measured`;
+    return `${checkpointTitle(checkpoint)}: ${setTitle(best.set!)} ${percent(best.value)}, ${setTitle(worst.set!)} ${percent(worst.value)}`;
+  });
+  return `Farther right means that the attack gets more true answers out of the model. Strongest and weakest attack, ${parts.join("; ")}.`;
+}

@@ -1,0 +1,184 @@
+import { readdir, readFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { parse } from "yaml";
+import { UserError } from "../errors.js";
+import type { Example, ResultRow } from "../study/results.js";
+
+/** How long one stage took; the only part of a run that differs between two runs of the same configuration. */
+export interface StageTime {
+  /** Folder name, KIND-HASH. */
+  readonly stage: string;
+  readonly name: string;
+  readonly seconds: number;
+}
+
+/** All that the report is made from. */
+export interface RunData {
+  /** Name of the run's folder. */
+  readonly name: string;
+  /** `config.yaml` as parsed; `null` when there is none. */
+  readonly config: unknown;
+  readonly rows: readonly ResultRow[];
+  readonly examples: readonly Example[];
+  readonly times: readonly StageTime[];
+}
+
+/**
+ * Reads a run folder: `config.yaml`, every `results/*.json`, and the stages' manifests. A missing part is empty. Throws UserError when
+ * the folder holds no results or a file is damaged.
+ */
+export async function readRun(runFolder: string): Promise<RunData> {
+  const results = join(runFolder, "results");
+  const files = (await list(results)).filter((file) => file.endsWith(".json")).sort();
+  if (files.length === 0)
+    throw new UserError(
+      `${runFolder} holds no results to report: there is no results/*.json in it. Run "nullscope study" first, or give the folder of a finished run.`,
+    );
+  const rows: ResultRow[] = [];
+  const examples: Example[] = [];
+  for (const file of files) {
+    const path = join(results, file);
+    const content = await readJson(path);
+    if (isRecord(content) && Array.isArray(content.rows)) rows.push(...content.rows.map((row) => asRow(row, path)));
+    else if (isRecord(content) && Array.isArray(content.examples))
+      examples.push(...content.examples.map((example) => asExample(example, path)));
+    else
+      throw new UserError(
+        `${path} is not a results file: it has neither "rows" nor "examples". Delete it or move it away.`,
+      );
+  }
+  return {
+    name: basename(resolve(runFolder)),
+    config: await readConfig(join(runFolder, "config.yaml")),
+    rows,
+    examples,
+    times: await readTimes(join(runFolder, "stages")),
+  };
+}
+
+async function readConfig(path: string): Promise<unknown> {
+  const text = await readOptional(path);
+  if (text === undefined) return null;
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new UserError(`${path} is not readable YAML (${firstLine(error)}). Restore it, or run the study again.`);
+  }
+}
+
+async function readTimes(stages: string): Promise<StageTime[]> {
+  const times: StageTime[] = [];
+  for (const stage of (await list(stages)).sort()) {
+    const text = await readOptional(join(stages, stage, "manifest.json"));
+    if (text === undefined) continue;
+    let manifest: unknown;
+    try {
+      manifest = JSON.parse(text);
+    } catch {
+      continue; // A damaged manifest costs the report a duration; the store names and rebuilds such a stage.
+    }
+    const seconds = isRecord(manifest) ? manifest.durationSeconds : undefined;
+    if (typeof seconds !== "number") continue;
+    const name = isRecord(manifest) && typeof manifest.name === "string" ? manifest.name : stage;
+    times.push({ stage, name, seconds });
+  }
+  return times;
+}
+
+const TEXT_FIELDS = ["measure", "metric", "checkpoint", "set", "branch", "matrix"] as const;
+const NUMBER_FIELDS = ["block", "index", "alpha", "step", "seed", "value", "n", "low", "high", "chance"] as const;
+
+/** A row with absent fields left out (files write them as null or not at all), each field of its type. */
+function asRow(value: unknown, path: string): ResultRow {
+  if (!isRecord(value)) throw damaged(path, "a row is not an object");
+  const row: Record<string, string | number> = {};
+  for (const field of TEXT_FIELDS) {
+    const cell = value[field];
+    if (cell === undefined || cell === null) continue;
+    if (typeof cell !== "string") throw damaged(path, `a row's "${field}" is not text`);
+    row[field] = cell;
+  }
+  for (const field of NUMBER_FIELDS) {
+    const cell = value[field];
+    if (cell === undefined || cell === null) continue;
+    if (typeof cell !== "number") throw damaged(path, `a row's "${field}" is not a number`);
+    row[field] = cell;
+  }
+  const { measure, metric, value: number } = row;
+  if (typeof measure !== "string" || typeof metric !== "string")
+    throw damaged(path, "a row has no measure or no metric");
+  // A value that is not finite is written as null in JSON; the report prints it as absent.
+  return { ...row, measure, metric, value: typeof number === "number" ? number : Number.NaN };
+}
+
+function asExample(value: unknown, path: string): Example {
+  if (!isRecord(value)) throw damaged(path, "an example is not an object");
+  const text = (field: string) => {
+    const cell = value[field];
+    if (typeof cell !== "string") throw damaged(path, `an example's "${field}" is not text`);
+    return cell;
+  };
+  const words = (field: string) => {
+    const cell = value[field];
+    if (!Array.isArray(cell) || !cell.every((word) => typeof word === "string"))
+      throw damaged(path, `an example's "${field}" is not a list of words`);
+    return cell as string[];
+  };
+  const outcome = text("outcome");
+  if (outcome !== "instruct" && outcome !== "null" && outcome !== "other")
+    throw damaged(path, `an example's outcome is "${outcome}", not instruct, null or other`);
+  return {
+    checkpoint: text("checkpoint"),
+    set: text("set"),
+    seed: typeof value.seed === "number" ? value.seed : 0,
+    branch: text("branch"),
+    label: text("label"),
+    operators: words("operators"),
+    text: words("text"),
+    truth: words("truth"),
+    output: words("output"),
+    outcome,
+  };
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, "utf8"));
+  } catch (error) {
+    throw damaged(path, firstLine(error));
+  }
+}
+
+function damaged(path: string, why: string): UserError {
+  return new UserError(`${path} is damaged: ${why}. Run the study again; it rebuilds the file.`);
+}
+
+async function list(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
+}
+
+async function readOptional(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return isRecord(error) && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

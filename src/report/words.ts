@@ -1,0 +1,65 @@
+import { BASELINE } from "./rows.js";
+
+/** A set's name for people: `jb-co-task` is "JB-CO-Task", as the paper writes it. A name that is not known stays as it is. */
+export function setTitle(set: string): string {
+  if (!/^jb-[a-z-]+$/.test(set)) return set;
+  return set
+    .split("-")
+    .map((part) => SET_PARTS[part] ?? part.charAt(0).toUpperCase() + part.slice(1))
+    .join("-");
+}
+
+const SET_PARTS: Readonly<Record<string, string>> = { jb: "JB", co: "CO", misgen: "MisGen" };
+
+/** A checkpoint's name for people: `instruct` is "before tuning", `ssft-medium` is "SSFT medium". A name that is not known stays as it is. */
+export function checkpointTitle(checkpoint: string): string {
+  if (checkpoint === BASELINE) return "before tuning";
+  const [method, ...rest] = checkpoint.split("-");
+  const title = METHODS[method ?? ""];
+  return title === undefined ? checkpoint : [title, ...rest].join(" ");
+}
+
+const METHODS: Readonly<Record<string, string>> = { ssft: "SSFT", dpo: "DPO", unlearning: "Unlearning" };
+
+/** A number with `digits` decimals and a true minus sign; an en dash when there is none. */
+export function fixed(value: number | undefined, digits = 2): string {
+  if (value === undefined || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  const text = Math.abs(value).toFixed(digits);
+  return value < 0 && Number(text) !== 0 ? `−${text}` : text;
+}
+
+/** A number with three significant digits, for quantities of unknown scale. */
+export function significant(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value) || value === 0) return fixed(value, 0);
+  const size = Math.abs(value);
+  if (size >= 1e5 || size < 1e-3) {
+    const [mantissa, exponent] = size.toExponential(2).split("e") as [string, string];
+    return `${value < 0 ? "−" : ""}${mantissa} × 10^${exponent.replace("+", "").replace("-", "−")}`;
+  }
+  return fixed(value, Math.max(0, 2 - Math.floor(Math.log10(size))));
+}
+
+/** A share as a percentage with one decimal: 0.982 is "98.2%". */
+export function percent(share: number | undefined): string {
+  return share === undefined || Number.isNaN(share) ? "–" : `${fixed(share * 100, 1)}%`;
+}
+
+/** A whole number with thin spaces between thousands. */
+export function count(value: number): string {
+  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+}
+
+/** Words joined as in a sentence: "a, b and c". */
+export function sentenceList(words: readonly string[]): string {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}
+
+/** A duration for people: 12.3 s, 4 min 05 s, 2 h 07 min. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const pad = (value: number) => String(value).padStart(2, "0");
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${pad(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} min`;
+}
