@@ -10,6 +10,7 @@ import { PRESETS } from "../study/presets.js";
 import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
 import { runConfigText } from "../study/runConfig.js";
 import { runStudy } from "../study/runStudy.js";
+import type { Stage } from "../study/stage.js";
 import { clean, type Io } from "./io.js";
 import { gather, wholeNumber } from "./options.js";
 import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
@@ -72,13 +73,24 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
     return;
   }
 
-  const view = options.json ? jsonView(io) : linesView(io);
+  await runToEnd(stages, runFolder, runConfigText(config), options.json === true, io);
+}
+
+/** Runs the stages in `runFolder` in front of `io`, gathers the results, and sets the exit code. */
+export async function runToEnd(
+  stages: readonly Stage[],
+  runFolder: string,
+  configText: string,
+  json: boolean,
+  io: Io,
+): Promise<void> {
+  const view = json ? jsonView(io) : linesView(io);
   const stop = stopAtCtrlC(io);
   let summary: StudySummary;
   try {
     summary = await runStudy(stages, {
       runFolder,
-      configText: runConfigText(config),
+      configText,
       observer: view.observer,
       signal: stop.signal,
       finish: () => assembleResults(stages, runFolder),
@@ -87,8 +99,8 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
     view.close();
     stop.release();
   }
-  if (options.json) io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary) })}\n`);
-  conclude(summary, runFolder, io, options.json === true);
+  if (json) io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary) })}\n`);
+  conclude(summary, runFolder, io, json);
 }
 
 /** The first Ctrl-C asks the stage in hand to stop; the second ends the process. */

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { link, lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { link, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { UserError } from "../errors.js";
@@ -32,7 +32,7 @@ export interface FileSystem {
 /** The real file system. */
 export const nodeFileSystem: FileSystem = {
   makeFolder: async (path) => void (await mkdir(path)),
-  ensureFolder: async (path) => void (await mkdir(path, { recursive: true })),
+  ensureFolder,
   list: async (path) => (await readdir(path)).sort(),
   kind: async (path) => {
     try {
@@ -58,6 +58,21 @@ export const nodeFileSystem: FileSystem = {
     }
   },
 };
+
+// Not mkdir's `recursive`: where the system answers ENOENT for a parent that exists (/proc), it tries for ever.
+async function ensureFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (errorCode(error) === "EEXIST" && (await stat(path)).isDirectory()) return;
+    if (errorCode(error) === "EEXIST") throw Object.assign(new Error(`${path} is a file`), { code: "ENOTDIR" });
+    if (errorCode(error) !== "ENOENT" || dirname(path) === path) throw error;
+    await ensureFolder(dirname(path));
+    await mkdir(path).catch((again: unknown) => {
+      if (errorCode(again) !== "EEXIST") throw again; // another process may make it in between
+    });
+  }
+}
 
 async function put(path: string, flags: number, bytes: Uint8Array): Promise<void> {
   const handle = await open(path, flags, 0o666);

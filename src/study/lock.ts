@@ -21,13 +21,18 @@ export type Release = () => Promise<void>;
  * Takes the run for this process. A lock left by a process of this machine that no longer lives is taken over.
  * @throws UserError saying who holds the run and since when.
  */
-export async function lockRun(files: FileSystem, runFolder: string, now: Date = new Date()): Promise<Release> {
+export async function lockRun(
+  files: FileSystem,
+  runFolder: string,
+  now: Date = new Date(),
+  processes: Processes = systemProcesses,
+): Promise<Release> {
   const path = join(runFolder, "lock.json");
   const own: Holder = {
     pid: process.pid,
     host: hostname(),
     since: now.toISOString(),
-    processStart: await processStart(process.pid),
+    processStart: await processes.start(process.pid),
   };
   const text = new TextEncoder().encode(`${JSON.stringify(own)}\n`);
   // Written aside and linked into place, so that nobody ever reads half a lock.
@@ -43,7 +48,7 @@ export async function lockRun(files: FileSystem, runFolder: string, now: Date = 
       } catch (error) {
         if (errorCode(error) !== "EEXIST") throw error;
       }
-      await removeStale(files, path, `${aside}-stale`, runFolder);
+      await removeStale(files, path, `${aside}-stale`, runFolder, processes);
     }
     throw new UserError(
       `The run ${runFolder} is being taken by another process at this moment; wait for it or choose another --name.`,
@@ -54,13 +59,19 @@ export async function lockRun(files: FileSystem, runFolder: string, now: Date = 
 }
 
 /** Removes the lock at `path` if its holder is dead; throws if the holder may live. */
-async function removeStale(files: FileSystem, path: string, moved: string, runFolder: string): Promise<void> {
+async function removeStale(
+  files: FileSystem,
+  path: string,
+  moved: string,
+  runFolder: string,
+  processes: Processes,
+): Promise<void> {
   const seen = await files.read(path).catch(() => undefined);
   if (seen === undefined) return; // given back meanwhile
   const holder = parseHolder(seen);
   if (holder === undefined)
     throw new UserError(`${path} is not a lock that can be read; remove it if no other process works on this run.`);
-  if (holder.host !== hostname() || (await lives(holder)))
+  if (holder.host !== hostname() || (await lives(holder, processes)))
     throw new UserError(
       `The run ${runFolder} is in use by process ${holder.pid} on ${holder.host} since ${holder.since}; wait for it or choose another --name${holder.host === hostname() ? "" : `, and remove ${path} if that process is gone`}.`,
     );
@@ -83,16 +94,31 @@ function parseHolder(bytes: Uint8Array): Holder | undefined {
   }
 }
 
-async function lives({ pid, processStart: start }: Holder): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if (errorCode(error) === "ESRCH") return false;
-    if (errorCode(error) !== "EPERM") throw error; // EPERM: it lives, under another user
-  }
-  const current = await processStart(pid);
+async function lives({ pid, processStart: start }: Holder, processes: Processes): Promise<boolean> {
+  if (!processes.exists(pid)) return false;
+  const current = await processes.start(pid);
   return start === null || current === null || current === start;
 }
+
+/** What the system says of its processes. */
+export interface Processes {
+  exists(pid: number): boolean;
+  /** When the process began, as a text that no other process with its number has; null where the system does not tell. */
+  start(pid: number): Promise<string | null>;
+}
+
+const systemProcesses: Processes = {
+  exists: (pid) => {
+    try {
+      process.kill(pid, 0); // signal 0 only asks
+    } catch (error) {
+      if (errorCode(error) === "ESRCH") return false;
+      if (errorCode(error) !== "EPERM") throw error; // EPERM: it lives, under another user
+    }
+    return true;
+  },
+  start: processStart,
+};
 
 /** The boot and the clock tick at which a process began, where the kernel tells (Linux); null elsewhere. */
 async function processStart(pid: number): Promise<string | null> {
