@@ -49,20 +49,25 @@ export const nodeFileSystem: FileSystem = {
   link,
   rename,
   remove: (path) => rm(path, { recursive: true, force: true }),
-  sync: async (path) => {
-    const handle = await open(path, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  },
+  sync,
 };
+
+async function sync(path: string): Promise<void> {
+  // Windows opens no folder as a file, and has nothing to sync in it.
+  if (process.platform === "win32" && (await stat(path)).isDirectory()) return;
+  const handle = await open(path, process.platform === "win32" ? "r+" : "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
 
 // Not mkdir's `recursive`: where the system answers ENOENT for a parent that exists (/proc), it tries for ever.
 async function ensureFolder(path: string): Promise<void> {
   try {
     await mkdir(path);
+    await sync(dirname(path)); // a new folder outlives a power cut only with its parent's entry
   } catch (error) {
     if (errorCode(error) === "EEXIST" && (await stat(path)).isDirectory()) return;
     if (errorCode(error) === "EEXIST") throw Object.assign(new Error(`${path} is a file`), { code: "ENOTDIR" });
@@ -71,6 +76,7 @@ async function ensureFolder(path: string): Promise<void> {
     await mkdir(path).catch((again: unknown) => {
       if (errorCode(again) !== "EEXIST") throw again; // another process may make it in between
     });
+    await sync(dirname(path));
   }
 }
 

@@ -36,19 +36,20 @@ export async function lockRun(
   };
   const text = new TextEncoder().encode(`${JSON.stringify(own)}\n`);
   // Written aside and linked into place, so that nobody ever reads half a lock.
-  const aside = `${path}.${own.host}-${own.pid}`;
-  await files.write(aside, text);
+  const aside = `${path}.${own.host}-${own.pid}.tmp`;
   try {
     for (let tries = 0; tries < 3; tries++) {
       try {
+        await files.write(aside, text);
         await files.link(aside, path);
         return async () => {
           if (sameBytes(await files.read(path).catch(() => undefined), text)) await files.remove(path);
         };
       } catch (error) {
-        if (errorCode(error) !== "EEXIST") throw error;
+        // ENOENT: the holder took our file for a dead process's leftover.
+        if (errorCode(error) !== "EEXIST" && !(errorCode(error) === "ENOENT" && tries < 2)) throw error;
       }
-      await removeStale(files, path, `${aside}-stale`, runFolder, processes);
+      await removeStale(files, path, `${path}.${own.host}-${own.pid}.stale.tmp`, runFolder, processes);
     }
     throw new UserError(
       `The run ${runFolder} is being taken by another process at this moment; wait for it or choose another --name.`,

@@ -88,8 +88,12 @@ export async function checkStage(files: FileSystem, folder: string, identity?: s
     return damaged("its manifest.json was changed after it was written");
   if (identity !== undefined && manifest.identity !== identity) return damaged("its manifest.json is of another stage");
   const listed = new Set(manifest.outputs.map((output) => output.path));
-  for (const path of (await listOutputs(files, folder).catch(() => ({ files: [] }))).files)
-    if (!listed.has(path)) return damaged(`${path} is not in its manifest`);
+  try {
+    const unlisted = (await listOutputs(files, folder)).files.find((path) => !listed.has(path));
+    if (unlisted !== undefined) return damaged(`${unlisted} is not in its manifest`);
+  } catch (error) {
+    return damaged(`it cannot be listed (${error instanceof Error ? error.message : String(error)})`);
+  }
   for (const output of manifest.outputs) {
     try {
       const bytes = await files.read(join(folder, output.path));

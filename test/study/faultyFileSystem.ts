@@ -13,7 +13,7 @@ export function faultyFileSystem(
     <Key extends keyof FileSystem>(name: Key) =>
     async (...parameters: Parameters<FileSystem[Key]>) => {
       if (crashed !== undefined) throw crashed; // a dead process does nothing more, not even clean up
-      const error = fault(operations.push(name) - 1, name, String(parameters[0]));
+      const error = fault(operations.push(`${name} ${parameters[0]}`) - 1, name, String(parameters[0]));
       if (error instanceof Crash) crashed = error;
       if (error !== undefined) throw error;
       return (nodeFileSystem[name] as (...args: unknown[]) => Promise<unknown>)(...parameters);

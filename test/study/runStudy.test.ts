@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -277,6 +277,7 @@ describe("damage", () => {
       (folder: string) => writeFile(join(folder, "nested", "x"), ""),
       "nested/x is not in its manifest",
     ],
+    ["a link", (folder: string) => symlink("/etc/hostname", join(folder, "nested", "link")), "nested/link is neither"],
     [
       "a torn manifest",
       async (folder: string) => {
@@ -347,6 +348,36 @@ describe("attempts", () => {
 });
 
 describe("faults of the file system", () => {
+  test("a commit makes outputs, manifest and folder durable, in this order, before the name, and the name after it", async () => {
+    const { files, operations } = faultyFileSystem(() => undefined);
+    const stage = adder("a", 1);
+    const folder = stageFolder(runFolder, stage);
+    const attempt = await beginAttempt(files, folder);
+    for (const name of ["x", "y"]) await files.write(join(attempt.folder, name), Buffer.from(name));
+    await mkdir(join(attempt.folder, "below"));
+    await files.write(join(attempt.folder, "below", "z"), Buffer.from("z"));
+    operations.length = 0;
+    await commitAttempt(files, stage, folder, attempt, {
+      outcome: "done",
+      started: new Date(0),
+      finished: new Date(0),
+    });
+    const writing = operations
+      .filter((operation) => /^(sync|write|rename)/.test(operation))
+      .map((operation) => operation.replace(attempt.folder, "ATTEMPT").replace(join(runFolder, "stages"), "STAGES"));
+    expect(writing).toEqual([
+      "sync ATTEMPT/below/z",
+      "sync ATTEMPT/x",
+      "sync ATTEMPT/y",
+      "write ATTEMPT/manifest.json",
+      "sync ATTEMPT/manifest.json",
+      "sync ATTEMPT/below",
+      "sync ATTEMPT",
+      "rename ATTEMPT",
+      "sync STAGES",
+    ]);
+  });
+
   // The stages write through Node; every operation of the store itself goes through the counted file system.
   const two = () => {
     const world = adder("world", 1);
