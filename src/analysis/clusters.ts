@@ -1,11 +1,6 @@
 import { auc, aucInterval } from "../stats/auc.js";
 import { columnMeans } from "../stats/fisher.js";
-import {
-  bootstrapMeanDifferenceInterval,
-  bootstrapMeanInterval,
-  type Interval,
-  wilsonInterval,
-} from "../stats/intervals.js";
+import { bootstrapMeanDifferenceInterval, bootstrapMeanInterval, wilsonInterval } from "../stats/intervals.js";
 import { mean, variance } from "../stats/moments.js";
 import { bestLabelAccuracy, bestLabelChance, twoMeans } from "../stats/twoMeans.js";
 import { bootstrapTwoSampleInterval } from "../stats/twoSample.js";
@@ -38,7 +33,7 @@ export function rowsOf({ width, data }: Vectors): number {
 }
 
 /**
- * One of the two halves that lend each other their means: rows 0..3, 8..11, ... or the others. Not every second row: sets alternate
+ * One of two halves: rows 0..3, 8..11, ... or the others. Not every second row: sets alternate
  * between their branches row by row, and a half must hold them all.
  */
 export function half({ data, width }: Vectors, which: 0 | 1): Vectors {
@@ -102,20 +97,6 @@ function cosine(a: Float32Array, at: number, mu: Float64Array): number {
   return scale === 0 ? 0 : dot / scale;
 }
 
-/** Scores of safe and unsafe samples, each against means of the half it is not in. */
-function crossFitted(
-  safe: Vectors,
-  unsafe: Vectors,
-  score: (vectors: Vectors, means: ClassMeans) => Float64Array,
-): { safe: Float64Array; unsafe: Float64Array } {
-  const folds = ([0, 1] as const).map((fold) => {
-    const means = classMeans(half(safe, fold === 0 ? 1 : 0), half(unsafe, fold === 0 ? 1 : 0));
-    return { safe: score(half(safe, fold), means), unsafe: score(half(unsafe, fold), means) };
-  });
-  const join = (key: "safe" | "unsafe") => Float64Array.from(folds.flatMap((fold) => [...fold[key]]));
-  return { safe: join("safe"), unsafe: join("unsafe") };
-}
-
 /** Fisher's criterion of two groups of numbers: (mean difference)² / (sum of variances). */
 export function fisherOf(a: ArrayLike<number>, b: ArrayLike<number>): number {
   const spread = variance(a) + variance(b);
@@ -125,7 +106,7 @@ export function fisherOf(a: ArrayLike<number>, b: ArrayLike<number>): number {
 export interface ClusterInput {
   readonly safe: Vectors;
   readonly unsafe: Vectors;
-  /** Further sets, measured against the means of all safe and all unsafe samples. */
+  /** Further sets, measured against the same means. */
   readonly others?: Readonly<Record<string, Vectors>>;
   /** Uniform in [0, 1), for the bootstrap. */
   readonly random: () => number;
@@ -133,79 +114,68 @@ export interface ClusterInput {
 }
 
 /**
- * Measure 1 for one block: tau and its scale-free twins. Safe and unsafe samples are scored against class means of the half they are not in,
- * so that no sample pulls its own mean; the chance level of tau, cosine tau and the separation is then 0.
+ * Measure 1 for one block: tau and its scale-free twins. One half of the safe and of the unsafe samples gives the class means, the other
+ * half is measured, so that no sample pulls its own mean: the chance level of tau, cosine tau and the separation is then 0. The halves do not
+ * change places: two folds that score each other are not independent, and their intervals would be too narrow where nothing is to be found.
  */
 export function clusters({ safe, unsafe, others = {}, random, resamples = 1000 }: ClusterInput): ClusterValue[] {
   const options = { random, resamples };
-  const [nSafe, nUnsafe] = [rowsOf(safe), rowsOf(unsafe)];
+  const means = classMeans(half(safe, 0), half(unsafe, 0));
+  const measured: Readonly<Record<string, Vectors>> = { safe: half(safe, 1), unsafe: half(unsafe, 1), ...others };
+  const [nSafe, nUnsafe] = [rowsOf(measured.safe!), rowsOf(measured.unsafe!)];
   const n = nSafe + nUnsafe;
-  const all = classMeans(safe, unsafe);
-  const mean95 = (metric: string, set: string, values: Float64Array, chance?: number): ClusterValue => ({
-    metric,
-    set,
-    value: mean(values),
-    n: values.length,
-    ...bootstrapMeanInterval(values, options),
-    ...(chance !== undefined && { chance }),
-  });
   const values: ClusterValue[] = [];
-  for (const [metric, score] of [
-    ["tau", tau],
-    ["cosine-tau", cosineTau],
-  ] as const) {
-    const fitted = crossFitted(safe, unsafe, score);
-    values.push(mean95(metric, "safe", fitted.safe, 0), mean95(metric, "unsafe", fitted.unsafe, 0));
-    for (const [set, vectors] of Object.entries(others)) values.push(mean95(metric, set, score(vectors, all), 0));
-    const difference = bootstrapMeanDifferenceInterval(fitted.safe, fitted.unsafe, options);
-    if (metric === "tau")
+  const scored = (
+    metric: string,
+    score: (vectors: Vectors) => Float64Array,
+    chance?: number,
+  ): Map<string, Float64Array> => {
+    const scores = new Map(Object.entries(measured).map(([set, vectors]) => [set, score(vectors)]));
+    for (const [set, numbers] of scores)
       values.push({
-        metric: "separation",
-        value: mean(fitted.safe) - mean(fitted.unsafe),
-        n,
-        ...difference,
-        chance: 0,
+        metric,
+        set,
+        value: mean(numbers),
+        n: numbers.length,
+        ...bootstrapMeanInterval(numbers, options),
+        ...(chance !== undefined && { chance }),
       });
-    const area = auc(fitted.safe, fitted.unsafe);
-    values.push({
-      metric: metric === "tau" ? "auc" : "cosine-auc",
-      value: area,
-      n,
-      ...aucInterval(area, nSafe, nUnsafe),
-      chance: 0.5,
-    });
-  }
-  values.push(fisher(safe, unsafe, options), unsupervised(safe, unsafe));
-  for (const [set, vectors] of Object.entries({ safe, unsafe, ...others }))
-    values.push(mean95("norm", set, norms(vectors)));
-  return values;
-}
-
-/** Fisher's criterion along the held-out mean difference, averaged over the two halves; its null is the share that sampling noise alone gives. */
-function fisher(
-  safe: Vectors,
-  unsafe: Vectors,
-  options: { readonly random: () => number; readonly resamples: number },
-): ClusterValue {
-  const folds = ([0, 1] as const).map((fold) => {
-    const means = classMeans(half(safe, fold === 0 ? 1 : 0), half(unsafe, fold === 0 ? 1 : 0));
-    const [a, b] = [projection(half(safe, fold), means), projection(half(unsafe, fold), means)];
-    // Two equal groups differ in their means by noise: E (mean a - mean b)² = v/n + v/m, over a spread of 2v.
-    return {
-      value: fisherOf(a, b),
-      interval: bootstrapTwoSampleInterval(a, b, fisherOf, options),
-      chance: (1 / a.length + 1 / b.length) / 2,
-    };
-  });
-  const average = (value: (fold: (typeof folds)[number]) => number) => mean(folds.map(value));
-  const bounds: Interval = { low: average((fold) => fold.interval.low), high: average((fold) => fold.interval.high) };
-  return {
-    metric: "fisher",
-    value: average((fold) => fold.value),
-    n: rowsOf(safe) + rowsOf(unsafe),
-    ...bounds,
-    chance: average((fold) => fold.chance),
+    return scores;
   };
+  const area = (metric: string, a: Float64Array, b: Float64Array) => {
+    const value = auc(a, b);
+    values.push({ metric, value, n, ...aucInterval(value, nSafe, nUnsafe), chance: 0.5 });
+  };
+
+  const taus = scored("tau", (vectors) => tau(vectors, means), 0);
+  const [tauSafe, tauUnsafe] = [taus.get("safe")!, taus.get("unsafe")!];
+  const separation = mean(tauSafe) - mean(tauUnsafe);
+  values.push({
+    metric: "separation",
+    value: separation,
+    n,
+    ...bootstrapMeanDifferenceInterval(tauSafe, tauUnsafe, options),
+    chance: 0,
+  });
+  area("auc", tauSafe, tauUnsafe);
+
+  const cosines = scored("cosine-tau", (vectors) => cosineTau(vectors, means), 0);
+  area("cosine-auc", cosines.get("safe")!, cosines.get("unsafe")!);
+
+  const [a, b] = [projection(measured.safe!, means), projection(measured.unsafe!, means)];
+  // Two equal groups differ in their means by noise: E (mean a - mean b)² = v/n + v/m, over a spread of 2v.
+  const chance = (1 / nSafe + 1 / nUnsafe) / 2;
+  values.push({
+    metric: "fisher",
+    value: fisherOf(a, b),
+    n,
+    ...bootstrapTwoSampleInterval(a, b, fisherOf, options),
+    chance,
+  });
+
+  values.push(unsupervised(safe, unsafe));
+  scored("norm", norms);
+  return values;
 }
 
 /** Accuracy of two clusters found without labels, under the better naming. */

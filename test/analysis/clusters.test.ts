@@ -1,0 +1,95 @@
+import { describe, expect, test } from "vitest";
+import { classMeans, clusters, cosineTau, half, rowsOf, tau, type Vectors } from "../../src/analysis/clusters.js";
+import { createStream, fillNormal, randomKey } from "../../src/random/index.js";
+
+const width = 8;
+
+/** n vectors around `centre`, with unit noise in every direction. */
+function cloud(n: number, centre: readonly number[], purpose: string, noise = 1): Vectors {
+  const data = new Float32Array(n * width);
+  fillNormal(randomKey(1, purpose), 0, data);
+  for (let i = 0; i < data.length; i++) data[i] = data[i]! * noise + (centre[i % width] ?? 0);
+  return { data, width };
+}
+
+const random = (purpose: string) => createStream(randomKey(2, purpose), 0).uniform;
+const find = (values: ReturnType<typeof clusters>, metric: string, set?: string) =>
+  values.find((value) => value.metric === metric && value.set === set)!;
+
+describe("tau", () => {
+  test("of a point on a class mean is the distance between the means, with its sign", () => {
+    const means = { safe: Float64Array.of(3, 0), unsafe: Float64Array.of(0, 4) };
+    const points: Vectors = { data: Float32Array.of(3, 0, 0, 4, 1.5, 2), width: 2 };
+    expect([...tau(points, means)]).toEqual([5, -5, 0]);
+  });
+
+  test("grows with the scale of the activations, and its cosine twin does not", () => {
+    const [safe, unsafe] = [cloud(40, [3], "s"), cloud(40, [0, 3], "u")];
+    const scaled = ({ data }: Vectors): Vectors => ({ data: data.map((x) => x * 8), width });
+    const [means, larger] = [classMeans(safe, unsafe), classMeans(scaled(safe), scaled(unsafe))];
+    for (const [i, value] of tau(scaled(safe), larger).entries())
+      expect(value).toBeCloseTo(8 * tau(safe, means)[i]!, 4);
+    for (const [i, value] of cosineTau(scaled(safe), larger).entries())
+      expect(value).toBeCloseTo(cosineTau(safe, means)[i]!, 6);
+  });
+});
+
+describe("halves", () => {
+  test("are disjoint, cover all rows, and each holds both branches of a set that alternates", () => {
+    const rows: Vectors = { data: Float32Array.from({ length: 40 }, (_, i) => i), width: 1 };
+    const [a, b] = [half(rows, 0), half(rows, 1)];
+    expect([...a.data, ...b.data].sort((x, y) => x - y)).toEqual([...rows.data]);
+    for (const part of [a, b]) expect(new Set([...part.data].map((row) => row % 4)).size).toBe(4);
+    expect(rowsOf(a)).toBe(20);
+  });
+});
+
+describe("clusters", () => {
+  test("finds a planted separation: tight clouds a distance 10 apart", () => {
+    // With noise (0.01 sqrt(8) = 0.03) far below the distance, tau of a safe sample is nearly |mu^S - mu^U| = 10.
+    const values = clusters({
+      safe: cloud(400, [10], "s", 0.01),
+      unsafe: cloud(400, [0], "u", 0.01),
+      others: { between: cloud(400, [5], "b", 0.01) },
+      random: random("planted"),
+    });
+    expect(find(values, "tau", "safe").value).toBeCloseTo(10, 1);
+    expect(find(values, "tau", "unsafe").value).toBeCloseTo(-10, 1);
+    // 20 less twice the mean distance to one's own mean, 0.01 sqrt(2) Gamma(4.5) / Gamma(4) = 0.0274.
+    expect(find(values, "separation").value).toBeCloseTo(20 - 2 * 0.0274, 2);
+    expect(Math.abs(find(values, "tau", "between").value)).toBeLessThan(0.1);
+    expect(find(values, "auc").value).toBe(1);
+    expect(find(values, "two-means").value).toBe(1);
+    // Fisher: 10² / (0.01² + 0.01²) = 500,000; variances of 200 samples are known to sqrt(2/200) = 10% each, 7% their sum.
+    expect(find(values, "fisher").value / 500_000).toBeGreaterThan(0.8);
+    expect(find(values, "fisher").value / 500_000).toBeLessThan(1.2);
+    expect(find(values, "norm", "safe").value).toBeCloseTo(10, 1);
+  });
+
+  test("finds nothing where both classes are one cloud: every interval holds its chance level", () => {
+    // Seeds are fixed; a 95% interval over 40 worlds misses its null twice on average, and 7 times with probability 0.3%.
+    const misses = { separation: 0, auc: 0, "cosine-auc": 0 };
+    for (let world = 0; world < 40; world++) {
+      const values = clusters({
+        safe: cloud(100, [1], `s${world}`),
+        unsafe: cloud(100, [1], `u${world}`),
+        random: random(`none${world}`),
+        resamples: 200,
+      });
+      for (const metric of ["separation", "auc", "cosine-auc"] as const) {
+        const { low, high, chance } = find(values, metric);
+        if (low! > chance! || high! < chance!) misses[metric] += 1;
+      }
+      expect(find(values, "fisher").value).toBeLessThan(0.2);
+    }
+    for (const count of Object.values(misses)) expect(count).toBeLessThan(7);
+  });
+
+  test("without held-out means the same cloud would look separated", () => {
+    // Why the method asks for a held-out half: in-sample means pull their own samples.
+    const [safe, unsafe] = [cloud(10, [0], "s"), cloud(10, [0], "u")];
+    const means = classMeans(safe, unsafe);
+    const average = (x: Float64Array) => x.reduce((a, b) => a + b, 0) / x.length;
+    expect(average(tau(safe, means)) - average(tau(unsafe, means))).toBeGreaterThan(0.2);
+  });
+});
