@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
-import { versions } from "../study/runConfig.js";
+import { nullscopeVersion } from "../study/runConfig.js";
 import { clean, type Io, processIo } from "./io.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
@@ -17,7 +17,7 @@ export function createProgram(io: Io): Command {
         "Makes a synthetic world in which every answer is computable, trains a small transformer in it, safety-tunes it,\n" +
         "attacks it, and measures what changed inside. Every number has its interval and its null.",
     )
-    .version(versions().nullscope, "-V, --version", "print the version")
+    .version(nullscopeVersion(), "-V, --version", "print the version")
     .helpOption("-h, --help", "print help, also for one command: nullscope study --help")
     .helpCommand(false)
     .exitOverride()

@@ -9,11 +9,15 @@ export interface Versions {
   readonly onnxruntime: string;
 }
 
+const require = createRequire(import.meta.url);
+const versionOf = (path: string) => (require(path) as { version: string }).version;
+
+/** This package's own version. */
+export const nullscopeVersion = (): string => versionOf("../../package.json");
+
 export function versions(): Versions {
-  const require = createRequire(import.meta.url);
-  const versionOf = (path: string) => (require(path) as { version: string }).version;
   return {
-    nullscope: versionOf("../../package.json"),
+    nullscope: nullscopeVersion(),
     node: process.versions.node,
     onnxruntime: versionOf("onnxruntime-node/package.json"),
   };
