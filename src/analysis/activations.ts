@@ -1,5 +1,5 @@
-import { gptForward } from "../model/index.js";
-import { type Engine, matmul, program, reshape, type Tensor, unflatten } from "../tensor/index.js";
+import { type GptConfig, gptForward } from "../model/index.js";
+import { type Engine, matmul, type Program, program, reshape, type Tensor, unflatten } from "../tensor/index.js";
 import { gptLayout } from "../train/index.js";
 import type { Samples } from "../world/index.js";
 import type { Checkpoint, DecodingOptions } from "./decoding.js";
@@ -10,6 +10,35 @@ export interface MeanActivations {
   readonly count: number;
   readonly width: number;
   readonly blocks: readonly Float32Array[];
+}
+
+export interface ActivationsShape {
+  readonly batch: number;
+  readonly time: number;
+  /** How many weighted means over positions are taken of each sample. */
+  readonly means: number;
+  readonly pad: number;
+}
+
+/** Weighted means over positions of every block's post-GELU MLP activations: outputs `block0`, ... [batch, means, mlp]. */
+export function activationsProgram(model: GptConfig, { batch, time, means, pad }: ActivationsShape): Program {
+  const layout = gptLayout(model);
+  return program<string, string>(
+    "activations",
+    {
+      parameters: { shape: [layout.size], dtype: "float32" },
+      tokens: { shape: [batch, time], dtype: "int32" },
+      weights: { shape: [batch, means, time], dtype: "float32" },
+    },
+    ({ parameters, tokens, weights }) => {
+      const { activations } = gptForward(model, unflatten(parameters!, layout), { tokens: tokens!, pad });
+      const blocks = Array.from({ length: model.blocks }, (_, block): [string, Tensor] => {
+        const post = activations.get(`blocks.${block}.mlp.post`)!; // [batch, time, mlp]
+        return [`block${block}`, reshape(matmul(weights!, post), [batch, means, model.mlp])];
+      });
+      return Object.fromEntries(blocks);
+    },
+  );
 }
 
 /**
@@ -23,7 +52,6 @@ export async function meanActivations(
   { world, batch, positions }: DecodingOptions & { readonly positions: readonly number[] },
 ): Promise<readonly MeanActivations[]> {
   const time = samples.time - 1;
-  const layout = gptLayout(model);
   const means = positions.map(
     (): MeanActivations => ({
       count: samples.count,
@@ -31,28 +59,8 @@ export async function meanActivations(
       blocks: Array.from({ length: model.blocks }, () => new Float32Array(samples.count * model.mlp)),
     }),
   );
-  const executable = await engine.compile(
-    program<string, string>(
-      "mean-activations",
-      {
-        parameters: { shape: [layout.size], dtype: "float32" },
-        tokens: { shape: [batch, time], dtype: "int32" },
-        weights: { shape: [batch, positions.length, time], dtype: "float32" },
-      },
-      (inputs) => {
-        const { activations } = gptForward(model, unflatten(inputs.parameters!, layout), {
-          tokens: inputs.tokens!,
-          pad: world.vocabulary.pad,
-        });
-        const outputs: Record<string, Tensor> = {};
-        for (let block = 0; block < model.blocks; block++) {
-          const post = activations.get(`blocks.${block}.mlp.post`)!; // [batch, time, mlp]
-          outputs[`block${block}`] = reshape(matmul(inputs.weights!, post), [batch, positions.length, model.mlp]);
-        }
-        return outputs;
-      },
-    ),
-  );
+  const { pad } = world.vocabulary;
+  const executable = await engine.compile(activationsProgram(model, { batch, time, means: positions.length, pad }));
   await inBatches(samples.count, batch, async (rows, used) => {
     const tokens = new Int32Array(batch * time);
     const weights = new Float32Array(batch * positions.length * time);

@@ -16,6 +16,31 @@ export interface DecodingOptions {
   readonly batch: number;
 }
 
+export interface DecodeShape {
+  readonly batch: number;
+  /** Tokens of the longest prompt. */
+  readonly time: number;
+  /** Tokens to write. */
+  readonly steps: number;
+  readonly pad: number;
+}
+
+/** Greedy decoding of a batch as one program. */
+export function decodeProgram(model: GptConfig, { batch, time, steps, pad }: DecodeShape) {
+  const layout = gptLayout(model);
+  return program(
+    "decode",
+    {
+      parameters: { shape: [layout.size], dtype: "float32" },
+      tokens: { shape: [batch, time], dtype: "int32" },
+      lastIndex: { shape: [batch], dtype: "int32" },
+    },
+    ({ parameters, tokens, lastIndex }) => ({
+      output: greedyDecode(model, unflatten(parameters, layout), { tokens, lastIndex, pad, steps }),
+    }),
+  );
+}
+
 /**
  * What the model writes by itself after each prompt, greedily, one token for each of the longest text: [count, maxText] ids. A sample's own
  * output is its first `textLength` tokens. The true answer is never fed.
@@ -29,20 +54,7 @@ export async function decodeGreedily(
   const steps = world.maxText;
   const time = Math.max(...samples.answerStart);
   const { pad } = world.vocabulary;
-  const layout = gptLayout(model);
-  const executable = await engine.compile(
-    program(
-      "decode",
-      {
-        parameters: { shape: [layout.size], dtype: "float32" },
-        tokens: { shape: [batch, time], dtype: "int32" },
-        lastIndex: { shape: [batch], dtype: "int32" },
-      },
-      ({ parameters: flat, tokens, lastIndex }) => ({
-        output: greedyDecode(model, unflatten(flat, layout), { tokens, lastIndex, pad, steps }),
-      }),
-    ),
-  );
+  const executable = await engine.compile(decodeProgram(model, { batch, time, steps, pad }));
   const outputs = new Int32Array(samples.count * steps);
   await inBatches(samples.count, batch, async (rows, used) => {
     const tokens = new Int32Array(batch * time).fill(pad);

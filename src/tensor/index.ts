@@ -14,5 +14,5 @@ export * from "./operations/reduction.js";
 export * from "./parameters.js";
 export * from "./program.js";
 export * from "./runtime.js";
-export { ShapeError } from "./shapes.js";
+export { formatShape, ShapeError } from "./shapes.js";
 export { type DType, type FloatDType, label, type Shape, sizeOf, type Tensor } from "./tensor.js";

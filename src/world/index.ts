@@ -1,5 +1,8 @@
 /** The synthetic world: grammars, operators, the safety rule, samples of every kind, and the judge. */
 export type { CompiledGrammar } from "./compile.js";
+export { createSamples } from "./generate.js";
+export { type DecodedSample, decode, readRow, type SampleRow, trueOutput } from "./judge.js";
+export { parseWorld } from "./parse.js";
 export {
   BRANCHES,
   type Branch,
@@ -11,16 +14,6 @@ export {
   withNullAnswer,
 } from "./samples.js";
 export { type WorldFile, worldSchema } from "./schema.js";
+export { availableTestSets, pretrainSamples, testSet, tuningSamples } from "./sets.js";
 export type { BranchRule, SampleAddress, Vocabulary, World } from "./types.js";
-// To come in this file, with these signatures:
-// parseWorld(json: unknown, source: string): World
-// pretrainSamples(world: World, address: SampleAddress & { identityShare?: number }, into?: Samples): Samples
-// tuningSamples(world: World, address: SampleAddress, into?: Samples): Samples
-// availableTestSets(world: World): readonly TestSet[]
-// testSet(world: World, set: TestSet, address: SampleAddress, into?: Samples): Samples
-// trueOutput(world: World, grammar: number, tasks: readonly [number, number], text: ArrayLike<number>): Int32Array  (token ids)
-// readRow(world: World, samples: Samples, row: number): SampleRow { tasks, text, output, answer, grammar, branch, label } (token ids)
-// decode(world: World, samples: Samples, row: number): DecodedSample { operators, text, output, answer, branch, label, why } (names)
-// worldReport(world: World): WorldReport
-// repeatedTextShare(world: World, options): number
-// generateWorld(options): WorldFile
+export { repeatedTextShare, type WorldReport, worldReport } from "./worldReport.js";
