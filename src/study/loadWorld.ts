@@ -2,8 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
-import { parseWorld } from "../world/parse.js";
-import type { World } from "../world/types.js";
+import { parseWorld, type World } from "../world/index.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
 
 /** The worlds that come with the package. */

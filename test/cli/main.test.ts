@@ -157,7 +157,14 @@ test("study --plan prints the plan and writes nothing", async () => {
   expect(lines).toMatchObject({ code: 0, err: "" });
   expect(lines.out).toMatch(/^Plan for .*runs\/smoke: /);
   const { out } = await run(...argv, "--json");
-  expect(JSON.parse(out)).toMatchObject({ event: "plan", stages: [{ name: "world", done: false }] });
+  const plan = JSON.parse(out) as {
+    event: string;
+    stages: { name: string; done: boolean; steps?: number }[];
+    steps: number;
+  };
+  expect(plan).toMatchObject({ event: "plan", runFolder: join(folder, "runs", "smoke") });
+  expect(plan.stages[0]).toMatchObject({ name: "world", done: false });
+  expect(plan.steps).toBe(plan.stages.reduce((sum, stage) => sum + (stage.steps ?? 0), 0));
   expect(await readdir(folder)).toEqual(["tiny.json"]);
 });
 
