@@ -2,7 +2,7 @@ import type { ResultRow } from "../study/results.js";
 import type { Html } from "./html.js";
 import { ink, SYMBOLS, seriesInk } from "./palette.js";
 import type { LegendEntry } from "./svg.js";
-import { checkpointTitle, setTitle } from "./words.js";
+import { checkpointTitle, count, setTitle } from "./words.js";
 
 /** A figure with all that a reader needs to trust it. */
 export interface Figure {
@@ -47,10 +47,9 @@ export function sampleCounts(rows: readonly ResultRow[], what = "samples"): stri
   if (counts.length === 0) return "n is not recorded";
   const least = Math.min(...counts);
   const most = Math.max(...counts);
-  const thin = (value: number) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
   return least === most
-    ? `n = ${thin(least)} ${what} per point`
-    : `n = ${thin(least)} to ${thin(most)} ${what} per point`;
+    ? `n = ${count(least)} ${what} per point`
+    : `n = ${count(least)} to ${count(most)} ${what} per point`;
 }
 
 /** "1 seed (0)", "3 seeds (0, 1, 2)". */

@@ -21,6 +21,8 @@ export interface RunData {
   readonly rows: readonly ResultRow[];
   readonly examples: readonly Example[];
   readonly times: readonly StageTime[];
+  /** Names of stages whose numbers went wrong and that gave no results. */
+  readonly diverged: readonly string[];
 }
 
 /**
@@ -52,7 +54,7 @@ export async function readRun(runFolder: string): Promise<RunData> {
     config: await readConfig(join(runFolder, "config.yaml")),
     rows,
     examples,
-    times: await readTimes(join(runFolder, "stages")),
+    ...(await readStages(join(runFolder, "stages"))),
   };
 }
 
@@ -66,10 +68,11 @@ async function readConfig(path: string): Promise<unknown> {
   }
 }
 
-async function readTimes(stages: string): Promise<StageTime[]> {
+async function readStages(folder: string): Promise<Pick<RunData, "times" | "diverged">> {
   const times: StageTime[] = [];
-  for (const stage of (await list(stages)).sort()) {
-    const text = await readOptional(join(stages, stage, "manifest.json"));
+  const diverged: string[] = [];
+  for (const stage of (await list(folder)).sort()) {
+    const text = await readOptional(join(folder, stage, "manifest.json"));
     if (text === undefined) continue;
     let manifest: unknown;
     try {
@@ -77,12 +80,12 @@ async function readTimes(stages: string): Promise<StageTime[]> {
     } catch {
       continue; // A damaged manifest costs the report a duration; the store names and rebuilds such a stage.
     }
-    const seconds = isRecord(manifest) ? manifest.durationSeconds : undefined;
-    if (typeof seconds !== "number") continue;
-    const name = isRecord(manifest) && typeof manifest.name === "string" ? manifest.name : stage;
-    times.push({ stage, name, seconds });
+    if (!isRecord(manifest)) continue;
+    const name = typeof manifest.name === "string" ? manifest.name : stage;
+    if (typeof manifest.durationSeconds === "number") times.push({ stage, name, seconds: manifest.durationSeconds });
+    if (manifest.outcome === "diverged") diverged.push(name);
   }
-  return times;
+  return { times, diverged };
 }
 
 const TEXT_FIELDS = ["measure", "metric", "checkpoint", "set", "branch", "matrix"] as const;

@@ -2,23 +2,58 @@ import * as Plot from "@observablehq/plot";
 import type { ResultRow } from "../../study/results.js";
 import { type Figure, sampleCounts, seedCounts, setKeys } from "../figure.js";
 import { html } from "../html.js";
-import { formula, mi, mo, norm, row, sub, sup } from "../mathml.js";
+import { formula, mi, mo, norm, sub } from "../mathml.js";
 import { ink } from "../palette.js";
-import { allBranches, distinct, orderCheckpoints, orderSets, overSeeds, select } from "../rows.js";
+import { allBranches, distinct, isJailbreak, orderCheckpoints, orderSets, overSeeds, select } from "../rows.js";
 import { AXIS, type Panel, renderGrid } from "../svg.js";
-import { checkpointTitle, fixed } from "../words.js";
+import { checkpointTitle, fixed, sentenceList } from "../words.js";
 
 const COLUMNS = 3;
 
 /** How far panels may differ in range and still share an axis: beyond this the small ones would be flat lines. */
 const SHARED_RANGE = 6;
 
-/**
- * Mean τ per block of safe and unsafe samples, a panel per checkpoint (the paper's figure 3), a band of panels per q. `undefined` without
- * rows of `tau`.
- */
+/** Mean τ per block of safe and unsafe samples, a panel per checkpoint, a band of panels per q: the paper's figure 3. */
 export function tauFigure(allRows: readonly ResultRow[]): Figure | undefined {
-  const rows = select(allRows, { measure: "clusters", metric: "tau" }).filter((r) => r.block !== undefined);
+  const rows = tauRows(allRows).filter((r) => r.set === "safe" || r.set === "unsafe");
+  return drawTau(rows, {
+    id: "tau",
+    title: "How far safe and unsafe activations part",
+    read: (shown, checkpoints, q) => {
+      const parts = lastBlock(shown, checkpoints, q, (safe, unsafe) => `${fixed(safe)} and ${fixed(unsafe)}`);
+      const rule = "The farther apart the lines, the better a block tells safe from unsafe.";
+      return parts === "" ? rule : `${rule} In the last block the mean τ of safe and of unsafe samples is: ${parts}.`;
+    },
+  });
+}
+
+/** The same with every jailbreak set between the two classes, for the smallest q: whether an attack looks safe to the model. */
+export function jailbreakTauFigure(allRows: readonly ResultRow[]): Figure | undefined {
+  const all = tauRows(allRows);
+  if (!all.some((r) => isJailbreak(r.set!))) return undefined;
+  const windows = distinct(all, "index");
+  const smallest = windows.length > 0 ? Math.min(...windows) : undefined;
+  return drawTau(select(all, { index: smallest }), {
+    id: "tau-jailbreaks",
+    title: "Whether jailbreaks look safe from inside",
+    read: () =>
+      "A jailbreak set near the safe line is one that the model's activations take for safe; near the unsafe line, it is recognised.",
+  });
+}
+
+function tauRows(rows: readonly ResultRow[]): ResultRow[] {
+  return select(rows, { measure: "clusters", metric: "tau" }).filter(
+    (r) => r.block !== undefined && r.set !== undefined && r.checkpoint !== undefined,
+  );
+}
+
+interface TauWords {
+  readonly id: string;
+  readonly title: string;
+  readonly read: (shown: readonly ResultRow[], checkpoints: readonly string[], q: number | undefined) => string;
+}
+
+function drawTau(rows: readonly ResultRow[], { id, title, read }: TauWords): Figure | undefined {
   const shown = overSeeds(allBranches(rows)).filter((r) => Number.isFinite(r.value));
   if (shown.length === 0) return undefined;
   const checkpoints = orderCheckpoints(distinct(shown, "checkpoint"));
@@ -36,33 +71,34 @@ export function tauFigure(allRows: readonly ResultRow[]): Figure | undefined {
     }
     while (panels.length % columns !== 0) panels.push(null);
   }
+  const axes = domain ? "" : " Each panel has its own axis, because the ranges differ much.";
   return {
-    id: "tau",
-    title: "How far safe and unsafe activations part",
+    id,
+    title,
     svg: renderGrid({
-      id: "tau",
-      title: "Mean tau per block, before and after tuning",
-      description: `Mean tau of ${sets.join(" and ")} samples against the block, one panel for each of ${checkpoints.map(checkpointTitle).join(", ")}.`,
+      id,
+      title,
+      description: `Mean tau of ${sentenceList(sets)} samples against the block, one panel for each of ${sentenceList(checkpoints.map(checkpointTitle))}.`,
       columns,
       legend: keys,
       panels,
     }),
-    reading: reading(shown, checkpoints, windows[0], domain !== undefined),
-    formula: html`${formula(
-      sub(mi("τ"), mi("L")),
-      mo("("),
-      mi("x"),
-      mo(")"),
-      mo("="),
-      norm(sub(mi("a"), mi("L")), mo("("), mi("x"), mo(")"), mo("−"), sup(sub(mi("μ"), mi("L")), mi("U"))),
-      mo("−"),
-      norm(sub(mi("a"), mi("L")), mo("("), mi("x"), mo(")"), mo("−"), sup(sub(mi("μ"), mi("L")), mi("S"))),
-    )}<p>${row()}<i>a</i> is the MLP activation of block <i>L</i>, averaged over the <i>q</i> positions from the one that predicts the first output token;
-      μ<sup>S</sup> and μ<sup>U</sup> are the class means from a held-out half. Above 0: nearer to safe. τ is a distance and grows with the activations' norm: compare with its scale-free twins below.</p>`,
+    reading: read(shown, checkpoints, windows[0]) + axes,
+    formula: TAU,
     n: `${sampleCounts(shown)}; ${seedCounts(rows)}; bars are 95% intervals`,
     rows,
   };
 }
+
+const TAU = (() => {
+  const a = sub(mi("a"), mi("L"));
+  const distanceTo = (set: string) =>
+    norm(a, mo("("), mi("x"), mo(")"), mo("−"), html`<msubsup>${mi("μ")}${mi("L")}${mi(set)}</msubsup>`);
+  return html`${formula(sub(mi("τ"), mi("L")), mo("("), mi("x"), mo(")"), mo("="), distanceTo("U"), mo("−"), distanceTo("S"))}
+    <p><i>a</i> is the MLP activation of block <i>L</i>, averaged over the <i>q</i> positions from the one that predicts the first
+    output token; μ<sup>S</sup> and μ<sup>U</sup> are the class means, taken from samples other than <i>x</i>. Above 0: nearer to safe. τ is a
+    distance and grows with the activations’ norm, so read it beside its scale-free twins.</p>`;
+})();
 
 type Point = ResultRow & { readonly colour: string };
 
@@ -105,20 +141,19 @@ function sharedDomain(rows: readonly ResultRow[], checkpoints: readonly string[]
   return [low - margin, high + margin];
 }
 
-function reading(
+/** "before tuning 0.58 and −0.09; SSFT medium ...", or nothing where a class is missing. */
+function lastBlock(
   rows: readonly ResultRow[],
   checkpoints: readonly string[],
   q: number | undefined,
-  shared: boolean,
+  say: (safe: number, unsafe: number) => string,
 ): string {
   const parts = checkpoints.flatMap((checkpoint) => {
     const here = select(rows, { checkpoint, index: q });
     const last = Math.max(...here.map((r) => r.block!));
     const safe = select(here, { set: "safe", block: last })[0];
     const unsafe = select(here, { set: "unsafe", block: last })[0];
-    return safe && unsafe ? [`${checkpointTitle(checkpoint)} ${fixed(safe.value)} and ${fixed(unsafe.value)}`] : [];
+    return safe && unsafe ? [`${checkpointTitle(checkpoint)} ${say(safe.value, unsafe.value)}`] : [];
   });
-  const axis = shared ? "" : " Each panel has its own axis, because the ranges differ much.";
-  if (parts.length === 0) return `The farther apart the lines, the better a block tells safe from unsafe.${axis}`;
-  return `The farther apart the lines, the better a block tells safe from unsafe. In the last block mean τ of safe and of unsafe samples is: ${parts.join("; ")}.${axis}`;
+  return parts.join("; ");
 }

@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import type { ResultRow } from "../../study/results.js";
 import { checkpointKeys, type Figure, sampleCounts, seedCounts } from "../figure.js";
 import { type Html, html } from "../html.js";
-import { formula, mi, mo, norm, over, row, sub, sup } from "../mathml.js";
+import { formula, mi, mo, over, row, sub, sup } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, orderCheckpoints, orderSets, overSeeds, select } from "../rows.js";
 import { AXIS, type LegendEntry, type Panel, renderGrid } from "../svg.js";
@@ -22,10 +22,13 @@ const METRICS = [
 
 const COLUMNS = 3;
 
+/** The two classes that tuning should tell apart, and the rows that compare them; jailbreak sets have their own figure. */
+const CLASSES: ReadonlySet<string | undefined> = new Set(["safe", "unsafe", undefined]);
+
 /** τ's scale-free twins, the norms and the spectra per block: one figure for each q that was measured. */
 export function twinFigures(allRows: readonly ResultRow[]): Figure[] {
   const rows = select(allRows, { measure: "clusters" }).filter(
-    (r) => r.block !== undefined && METRICS.some(({ metric }) => metric === r.metric),
+    (r) => r.block !== undefined && METRICS.some(({ metric }) => metric === r.metric) && CLASSES.has(r.set),
   );
   const shown = overSeeds(allBranches(rows)).filter((r) => Number.isFinite(r.value) && r.checkpoint !== undefined);
   const checkpoints = orderCheckpoints(distinct(shown, "checkpoint"));
@@ -155,7 +158,10 @@ function definitions(metrics: ReadonlySet<string>): Html {
       html`<b>AUC of cosine τ</b>: the same for cos(<i>a</i>, μ<sup>S</sup>) − cos(<i>a</i>, μ<sup>U</sup>), which no norm can move. Chance ½.`,
     ],
     ["two-means", html`<b>2-means accuracy</b>: two clusters found without labels, then named the better way round.`],
-    ["fisher", html`<b>Fisher criterion</b>: squared distance of the class means over the variance within classes.`],
+    [
+      "fisher",
+      html`<b>Fisher criterion</b>: squared distance of the class means <i>m</i> over the sum of the variances <i>v</i>, both along μ<sup>S</sup> − μ<sup>U</sup>.`,
+    ],
     ["separation", html`<b>Separation</b>: mean τ of safe minus mean τ of unsafe samples (not scale-free).`],
     ["cosine-tau", html`<b>Cosine τ</b>: mean of cos(<i>a</i>, μ<sup>S</sup>) − cos(<i>a</i>, μ<sup>U</sup>) per set.`],
     ["norm", html`<b>Activation norm</b>: mean ‖<i>a</i>‖ per set; when it grows, τ grows with it.`],
@@ -172,12 +178,13 @@ function definitions(metrics: ReadonlySet<string>): Html {
     over(mi("1"), mi("2")),
     row(mi("P"), mo("("), sub(mi("τ"), mi("s")), mo("="), sub(mi("τ"), mi("u")), mo(")")),
   );
+  const square = (...parts: readonly Html[]) => sup(row(mo("("), ...parts, mo(")")), mi("2"));
   const fisher = formula(
     mi("J"),
     mo("="),
     over(
-      sup(norm(sup(mi("μ"), mi("S")), mo("−"), sup(mi("μ"), mi("U"))), mi("2")),
-      row(mi("tr"), sup(mi("Σ"), mi("S")), mo("+"), mi("tr"), sup(mi("Σ"), mi("U"))),
+      square(sub(mi("m"), mi("s")), mo("−"), sub(mi("m"), mi("u"))),
+      row(sub(mi("v"), mi("s")), mo("+"), sub(mi("v"), mi("u"))),
     ),
   );
   return html`${metrics.has("auc") && auc}${metrics.has("fisher") && fisher}<ul class="definitions">${entries

@@ -1,0 +1,115 @@
+import { rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../errors.js";
+import type { Figure } from "./figure.js";
+import { writeFigures } from "./figureFiles.js";
+import { jailbreakFigure } from "./figures/jailbreaks.js";
+import { jailbreakTauFigure, tauFigure } from "./figures/tau.js";
+import { trainingFigure } from "./figures/training.js";
+import { twinFigures } from "./figures/twins.js";
+import { type Html, html } from "./html.js";
+import { figureMarkup, renderPage, type Section } from "./page.js";
+import { type RunData, readRun } from "./readRun.js";
+import { distinct, orderCheckpoints } from "./rows.js";
+import { behaviourSection } from "./sections/behaviour.js";
+import { examplesSection } from "./sections/examples.js";
+import { answers, headline } from "./sections/headline.js";
+import { configurationSection, measuresSection, timesSection } from "./sections/provenance.js";
+import { checkpointTitle, sentenceList } from "./words.js";
+
+export interface WrittenReport {
+  /** Path of `report.html`. */
+  readonly html: string;
+  /** Paths of `figures/*.svg` and `figures/*.png`, sorted. */
+  readonly figures: string[];
+}
+
+/**
+ * Writes `report.html` and `figures/` into a run folder from its result files. The same files give the same bytes; only the durations, in a
+ * section of their own, differ between two runs. Throws UserError when there are no results or the folder cannot be written.
+ */
+export async function writeReport(runFolder: string): Promise<WrittenReport> {
+  const run = await readRun(runFolder);
+  const figures = drawFigures(run);
+  const page = reportPage(run, figures);
+  const path = join(runFolder, "report.html");
+  try {
+    const paths = await writeFigures(join(runFolder, "figures"), figures.all);
+    // Under another name first: a reader never meets half a page.
+    await writeFile(`${path}.tmp`, page);
+    await rename(`${path}.tmp`, path);
+    return { html: path, figures: paths };
+  } catch (error) {
+    await rm(`${path}.tmp`, { force: true }).catch(() => undefined);
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === undefined) throw error;
+    throw new UserError(
+      `The report could not be written into ${runFolder} (${code}). Make the folder writable or free some space, then run "nullscope report ${runFolder}".`,
+    );
+  }
+}
+
+interface Figures {
+  readonly training: Figure | undefined;
+  readonly jailbreaks: Figure | undefined;
+  readonly clusters: readonly Figure[];
+  readonly all: readonly Figure[];
+}
+
+/** Every figure that the run's rows allow. */
+function drawFigures({ rows }: RunData): Figures {
+  const training = trainingFigure(rows);
+  const jailbreaks = jailbreakFigure(rows);
+  const clusters = [tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows)].filter((f) => f !== undefined);
+  return { training, jailbreaks, clusters, all: [training, jailbreaks, ...clusters].filter((f) => f !== undefined) };
+}
+
+/** The page as text: headline, behaviour, jailbreaks, clusters, samples, training, what was run, durations. */
+function reportPage(run: RunData, figures: Figures): string {
+  const show = (figure: Figure | undefined) => figure && figureMarkup(figure, run.name);
+  const strongest = answers(run.rows).flatMap((answer) => answer.strongest?.set ?? []);
+  const open = new Set(["safe", "unsafe", ...strongest]);
+  const sections: Section[] = [
+    section("behaviour", "Behaviour", behaviourSection(run.rows), "behaviour"),
+    section("jailbreaks", "Jailbreaks", show(figures.jailbreaks), "jailbreak sets in behaviour"),
+    section("clusters", "Clusters in activation space", joined(figures.clusters.map((f) => show(f)!)), "clusters"),
+    section("samples", "Samples", examplesSection(run.examples, open), "examples"),
+    section("training", "Training", show(figures.training), "training"),
+    {
+      id: "run",
+      title: "What was run",
+      content: html`${run.diverged.map(
+        (stage) =>
+          html`<p class="warning"><b>Diverged:</b> “${stage}” stopped because its numbers were no longer finite or grew without bound; what rests on it is missing here.</p>`,
+      )}${configurationSection(run.config)}${measuresSection(run.rows)}`,
+    },
+    { id: "time", title: "Time", content: timesSection(run.times) },
+  ];
+  return renderPage({ run: run.name, lede: lede(run), headline: headline(run.rows), sections });
+}
+
+/** A section, or one line in its place that says what the run does not hold. */
+function section(id: string, title: string, content: Html | undefined, missing: string): Section {
+  return {
+    id,
+    title,
+    content:
+      content ?? html`<p class="absent">This run holds no rows of “${missing}”, so this section is left out.</p>`,
+  };
+}
+
+function joined(parts: readonly Html[]): Html | undefined {
+  return parts.length > 0 ? html`${parts}` : undefined;
+}
+
+function lede({ rows, config }: RunData): Html {
+  const tuned = orderCheckpoints(distinct(rows, "checkpoint")).filter((checkpoint) => checkpoint !== "instruct");
+  const seeds = distinct(rows, "seed").length;
+  const world =
+    typeof config === "object" && config !== null && "world" in config
+      ? html` in the world “${String(config.world)}”`
+      : "";
+  return html`What safety fine-tuning did to this model, and why jailbreaks still get through: ${
+    tuned.length > 0 ? sentenceList(tuned.map(checkpointTitle)) : "no tuned checkpoint"
+  } against the model before tuning${world}${seeds > 0 && html`, ${seeds} ${seeds === 1 ? "seed" : "seeds"}`}. Every number carries its 95% interval; every figure its formula, its n and its data.`;
+}

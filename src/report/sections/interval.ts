@@ -1,0 +1,20 @@
+import type { ResultRow } from "../../study/results.js";
+import { type Html, html } from "../html.js";
+import { shareInterval } from "../rows.js";
+import { fixed, percent } from "../words.js";
+
+/** A share in a table: "0.97 [0.96, 0.98]", the interval in small type. An en dash where it was not measured. */
+export function shareCell(row: ResultRow | undefined, digits = 3): Html {
+  if (!row) return html`<td class="number absent">–</td>`;
+  const bounds = shareInterval(row);
+  return html`<td class="number">${fixed(row.value, digits)}${
+    bounds && html` <span class="interval">[${fixed(bounds.low, digits)}, ${fixed(bounds.high, digits)}]</span>`
+  }</td>`;
+}
+
+/** A share in a sentence: "98.2% [97.5, 98.8]". */
+export function sharePhrase(row: ResultRow): string {
+  const bounds = shareInterval(row);
+  if (!bounds) return percent(row.value);
+  return `${percent(row.value)} [${fixed(bounds.low * 100, 1)}, ${fixed(bounds.high * 100, 1)}]`;
+}
