@@ -44,7 +44,7 @@ export function formatProgress({ step, total, rate, secondsLeft, note }: Progres
   return [
     `${formatCount(step)}/${formatCount(total)}`,
     ...(rate === undefined ? [] : [`${rate >= 100 ? formatCount(rate) : rate.toPrecision(3)} steps/s`]),
-    ...(secondsLeft === undefined ? [] : [`${formatDuration(secondsLeft)} left`]),
+    ...(secondsLeft === undefined || step >= total ? [] : [`${formatDuration(secondsLeft)} left`]),
     ...(note === undefined ? [] : [clean(note)]),
   ].join("  ");
 }

@@ -9,6 +9,7 @@ import type { ResultRow } from "../../src/study/results.js";
 import { writeResults } from "../../src/study/resultsFiles.js";
 import type { Stage } from "../../src/study/stage.js";
 import { memoryIo } from "./memoryIo.js";
+import { tinyWorld as tiny } from "./tinyWorld.js";
 
 let folder: string;
 beforeEach(async () => {
@@ -16,28 +17,6 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** A world of four letters, and its file. */
-const tiny = {
-  schema: "nullscope/world@1",
-  name: "tiny",
-  terminals: ["a", "b", "c", "d"],
-  text: { min: 2, max: 2, layout: "aligned" },
-  skeleton: {
-    root: "v",
-    safeDominant: ["s"],
-    unsafeDominant: ["u"],
-    rules: { v: ["s u", "u s"], s: ["x y", "y x"], u: ["x x", "y y"] },
-  },
-  grammars: [
-    {
-      name: "one",
-      rules: { x: ["a b", "b a"], y: ["c d", "d c"] },
-      operators: { f0: "a b c d", f1: "b a d c", f2: "c d a b" },
-    },
-  ],
-  operators: { names: ["f0", "f1", "f2"] },
-  safety: { A: { safe: ["f0", "f1"], unsafe: ["f2"] }, B: { safe: ["f0"], unsafe: ["f1", "f2"] } },
-};
 async function worldFile(change: object = {}): Promise<string> {
   const path = join(folder, "tiny.json");
   await writeFile(path, JSON.stringify({ ...tiny, ...change }));

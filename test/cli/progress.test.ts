@@ -60,7 +60,7 @@ describe("plain lines", () => {
       "[1/1] pretrain seed 0",
       "[1/1] pretrain seed 0  1/2,250  21.3 steps/s  53 s left  loss 3",
       "[1/1] pretrain seed 0  3/2,250  21.3 steps/s  53 s left  loss 1",
-      "[1/1] pretrain seed 0  2,250/2,250  21.3 steps/s  53 s left  loss 0",
+      "[1/1] pretrain seed 0  2,250/2,250  21.3 steps/s  loss 0",
       "[1/1] pretrain seed 0  finished in 1 min 46 s",
       "",
     ]);
