@@ -11,7 +11,7 @@ import { gather } from "./options.js";
 
 interface GraphOptions {
   readonly study: string;
-  readonly set: readonly string[];
+  readonly set?: readonly string[];
   readonly out: string;
 }
 
@@ -23,7 +23,7 @@ export function registerGraph(program: Command, io: Io): void {
     .argument("<stage>", `one of ${PROGRAM_STAGES.join(", ")}`)
     .requiredOption("--out <file>", "the .onnx file to write")
     .option("--study <preset|file>", "the study whose stage it is", "quick")
-    .option("--set <key=value>", "change a setting of the study; may be repeated", gather, [])
+    .option("--set <key=value>", "change a setting of the study; may be repeated", gather)
     .addHelpText(
       "after",
       `
@@ -36,7 +36,10 @@ Examples:
         throw new UserError(
           `There is no stage ${JSON.stringify(stage)} with a graph; did you mean ${JSON.stringify(closest(stage, PROGRAM_STAGES))}? Stages: ${PROGRAM_STAGES.join(", ")}.`,
         );
-      const config = await resolveConfig({ source: options.study, set: options.set });
+      const config = await resolveConfig({
+        source: options.study,
+        ...(options.set !== undefined && { set: options.set }),
+      });
       const program = stageProgram(config, await loadWorld(config.world), stage as ProgramStage);
       const model = emitOnnx(program, { device: config.device });
       await writeFile(options.out, model).catch((error: NodeJS.ErrnoException) => {

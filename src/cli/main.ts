@@ -5,7 +5,9 @@ import { Command, CommanderError } from "commander";
 import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
 import { nullscopeVersion } from "../study/runConfig.js";
+import { registerGraph } from "./graph.js";
 import { clean, type Io, processIo } from "./io.js";
+import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
 
@@ -14,11 +16,11 @@ export function createProgram(io: Io): Command {
   const program = new Command("nullscope")
     .description(
       "What did safety fine-tuning do to this model, and why do jailbreaks still get through?\n\n" +
-        "Makes a synthetic world in which every answer is computable, trains a small transformer in it, safety-tunes it,\n" +
-        "attacks it, and measures what changed inside. Every number has its interval and its null.",
+        "Makes a synthetic world in which every answer is computable, trains a small transformer in it, " +
+        "safety-tunes it, attacks it, and measures what changed inside. Every number has its interval and its null.",
     )
     .version(nullscopeVersion(), "-V, --version", "print the version")
-    .helpOption("-h, --help", "print help, also for one command: nullscope study --help")
+    .helpOption("-h, --help", "print help")
     .helpCommand(false)
     .exitOverride()
     .configureOutput({ writeOut: io.out, writeErr: io.err, outputError: () => {} })
@@ -26,13 +28,18 @@ export function createProgram(io: Io): Command {
       "after",
       `
 Examples:
-  nullscope study quick              a whole study in minutes; open runs/quick/report.html
-  nullscope study quick --plan       what it would do, and how long that takes
-  nullscope results quick            its numbers
-Exit codes: 0 done, 1 a fault of nullscope, 2 a mistake in what it was given, 3 done but a stage diverged, 130 stopped by Ctrl-C.`,
+  nullscope study quick            a whole study in minutes; open runs/quick/report.html
+  nullscope study quick --plan     what it would do, and how long that takes
+  nullscope results quick          its numbers
+  nullscope study --help           all about one command
+
+Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
+3 done, but the loss of a stage diverged; 130 stopped by Ctrl-C.`,
     );
   registerStudy(program, io);
+  registerReport(program, io);
   registerResults(program, io);
+  registerGraph(program, io);
   return program;
 }
 

@@ -8,8 +8,8 @@ import { clean, type Io } from "./io.js";
 import { findRun, gather } from "./options.js";
 
 interface ResultsOptions {
-  readonly measure: readonly string[];
-  readonly where: readonly string[];
+  readonly measure?: readonly string[];
+  readonly where?: readonly string[];
   readonly format: "table" | "json" | "csv";
   readonly runs: string;
 }
@@ -20,12 +20,11 @@ export function registerResults(program: Command, io: Io): void {
     .command("results")
     .description("Print a run's numbers: every measure's rows, or those you ask for.")
     .argument("<run>", "a run's name, or its folder")
-    .option("--measure <name>", "only this measure; may be repeated", gather, [])
+    .option("--measure <name>", "only this measure; may be repeated", gather)
     .option(
       "--where <field=value>",
       "only rows with this value; a,b means either; empty means absent; may be repeated",
       gather,
-      [],
     )
     .addOption(new Option("--format <format>", "how to print").choices(["table", "json", "csv"]).default("table"))
     .option("--runs <dir>", "folder of the runs", "runs")
@@ -38,9 +37,9 @@ Examples:
   nullscope results runs/quick --format csv > quick.csv`,
     )
     .action(async (run: string, options: ResultsOptions) => {
-      const filter = parseFilter(options.where);
+      const filter = parseFilter(options.where ?? []);
       const study = await openRun(await findRun(run, options.runs));
-      const measures = options.measure.length > 0 ? options.measure : study.measures;
+      const measures = options.measure ?? study.measures;
       const rows: ResultRow[] = [];
       for (const measure of measures) rows.push(...(await study.results(measure).where(filter)));
       io.out(FORMATS[options.format](rows));

@@ -6,6 +6,7 @@ import { buildStudy } from "../study/build.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import { planStages, type StudySummary } from "../study/graph.js";
 import { loadWorld } from "../study/loadWorld.js";
+import { openRun } from "../study/openRun.js";
 import { PRESETS } from "../study/presets.js";
 import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
 import { runConfigText } from "../study/runConfig.js";
@@ -35,7 +36,7 @@ export function registerStudy(program: Command, io: Io): void {
     )
     .argument("[preset|file]", `a preset (${Object.keys(PRESETS).join(", ")}) or a YAML file`, "quick")
     .option("--name <run>", "the run's name: its folder below --runs")
-    .option("--set <key=value>", "change a setting, as in tune.steps=200; may be repeated", gather, [])
+    .option("--set <key=value>", "change a setting, as in tune.steps=200; may be repeated", gather)
     .option("--seeds <n>", "repeat with this many seeds", wholeNumber("--seeds", 1, 1000))
     .option("--seed <s>", "the first seed", wholeNumber("--seed", 0, 0xffffffff))
     .option("--runs <dir>", "folder of the runs", "runs")
@@ -87,20 +88,35 @@ export async function runToEnd(
   const view = json ? jsonView(io) : linesView(io);
   const stop = stopAtCtrlC(io);
   let summary: StudySummary;
+  let report: string | undefined;
   try {
     summary = await runStudy(stages, {
       runFolder,
       configText,
       observer: view.observer,
       signal: stop.signal,
-      finish: () => assembleResults(stages, runFolder),
+      finish: async ({ ran }) => {
+        await assembleResults(stages, runFolder);
+        report = await reportOf(runFolder, ran.length > 0);
+      },
     });
   } finally {
     view.close();
     stop.release();
   }
-  if (json) io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary) })}\n`);
-  conclude(summary, runFolder, io, json);
+  if (json)
+    io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
+  conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), io);
+}
+
+/** Writes the report where there is anything to report, and where it is not there already as it would be; its path. */
+async function reportOf(runFolder: string, changed: boolean): Promise<string | undefined> {
+  const path = join(runFolder, "report.html");
+  if ((await openRun(runFolder)).measures.length === 0) return undefined;
+  if (!changed && (await nodeFileSystem.kind(path)) === "file") return path;
+  // Loaded when needed: figures and fonts would slow every other command down.
+  const { writeReport } = await import("../report/report.js");
+  return (await writeReport(runFolder)).html;
 }
 
 /** The first Ctrl-C asks the stage in hand to stop; the second ends the process. */
@@ -114,7 +130,8 @@ function stopAtCtrlC(io: Io): { signal: AbortSignal; release: () => void } {
   return { signal: controller.signal, release };
 }
 
-function conclude(summary: StudySummary, runFolder: string, io: Io, quiet: boolean): void {
+/** The last words, and the exit code. @param product the path to look at, for people. */
+function conclude(summary: StudySummary, product: string | undefined, io: Io): void {
   if (summary.interrupted) {
     io.err(
       "nullscope: stopped; finished stages are kept. Run the same command to go on: the stage in hand restarts from its beginning.\n",
@@ -130,7 +147,9 @@ function conclude(summary: StudySummary, runFolder: string, io: Io, quiet: boole
     );
     io.exitCode = DIVERGED_EXIT;
   }
-  if (!quiet) io.out(`Results: ${clean(join(runFolder, "results"))}\n`);
+  if (product !== undefined)
+    io.out(`${product.endsWith(".html") ? "Report" : "Results"}: ${clean(product)}
+`);
 }
 
 function summaryJson({ interrupted, ...lists }: StudySummary): object {

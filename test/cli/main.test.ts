@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { main } from "../../src/cli/main.js";
 import { runToEnd } from "../../src/cli/study.js";
 import { DivergedError } from "../../src/errors.js";
+import { writeRows } from "../../src/study/assembleResults.js";
 import type { ResultRow } from "../../src/study/results.js";
 import { writeResults } from "../../src/study/resultsFiles.js";
 import type { Stage } from "../../src/study/stage.js";
@@ -34,14 +35,16 @@ describe("help", () => {
       const { code, out, err } = await run(...argv);
       expect(code).toBe(0);
       expect(err).toBe("");
-      for (const part of ["study", "results", "Examples:", "Exit codes:"]) expect(out).toContain(part);
+      for (const part of ["study", "report", "results", "graph", "Examples:", "Exit codes:"])
+        expect(out).toContain(part);
     }
   });
 
-  test.each(["study", "results"])("%s has its own, with examples", async (command) => {
+  test.each(["study", "report", "results", "graph"])("%s has its own, with examples", async (command) => {
     const { code, out } = await run(command, "--help");
     expect(code).toBe(0);
     expect(out).toContain("Examples:");
+    expect(out).not.toContain("[]"); // an empty default says nothing to people
   });
 
   test("--version is the package's", async () => {
@@ -208,6 +211,39 @@ describe("a study in front of people", () => {
       skipped: [],
       interrupted: false,
     });
+  });
+});
+
+describe("report", () => {
+  test("it is written anew from the results, and by the study that has any", async () => {
+    const stages: Stage[] = [
+      {
+        ...{ kind: "test", name: "measure", version: 1, config: null, inputs: [] },
+        run: (context) =>
+          writeRows(context, [
+            { measure: "behaviour", metric: "null", checkpoint: "instruct", set: "safe", value: 0.5, n: 10 },
+          ]),
+      },
+    ];
+    const runFolder = join(folder, "quick");
+    const { io, written } = memoryIo();
+    await runToEnd(stages, runFolder, "name: quick\n", false, io);
+    expect(written.out).toMatch(/Report: \S+report\.html\n$/);
+    const page = await readFile(join(runFolder, "report.html"));
+    await rm(join(runFolder, "report.html"));
+    expect(await run("report", "quick", "--runs", folder)).toMatchObject({
+      code: 0,
+      err: "",
+      out: expect.stringContaining("report.html"),
+    });
+    expect((await readFile(join(runFolder, "report.html"))).equals(page)).toBe(true);
+  });
+
+  test("a run without results is one clear sentence", async () => {
+    await runToEnd([], join(folder, "empty"), "name: empty\n", false, memoryIo().io);
+    const { code, err } = await run("report", "empty", "--runs", folder);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^nullscope: [^\n]*no results[^\n]*\n$/);
   });
 });
 
