@@ -30,6 +30,9 @@ export function checkpointKeys(checkpoints: readonly string[]): LegendEntry[] {
   }));
 }
 
+/** Circle and triangle are taken by safe and unsafe. */
+const ATTACK_SYMBOLS = SYMBOLS.filter((symbol) => symbol !== "circle" && symbol !== "triangle");
+
 /** Colour and symbol of each set: safe and unsafe have their own, jailbreak sets take the series' colours. sets in reading order. */
 export function setKeys(sets: readonly string[]): LegendEntry[] {
   let others = 0;
@@ -37,7 +40,7 @@ export function setKeys(sets: readonly string[]): LegendEntry[] {
     if (set === "safe") return { label: "safe", colour: ink("safe"), symbol: "circle" };
     if (set === "unsafe") return { label: "unsafe", colour: ink("unsafe"), symbol: "triangle" };
     others++;
-    return { label: setTitle(set), colour: seriesInk(others), symbol: SYMBOLS[(others + 2) % SYMBOLS.length]! };
+    return { label: setTitle(set), colour: seriesInk(others), symbol: ATTACK_SYMBOLS[others % ATTACK_SYMBOLS.length]! };
   });
 }
 

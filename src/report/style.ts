@@ -42,16 +42,18 @@ td.number:last-child,th.number:last-child{padding-right:0}
 th.safe{color:var(--safe)}th.unsafe{color:var(--unsafe)}
 .quiet,.absent{color:var(--muted)}.absent{font-style:italic}
 .warning{padding:.6rem .9rem;border-left:3px solid var(--unsafe);background:var(--wash)}
+sup,sub{line-height:0}
 svg.bar{display:block;background:var(--rule)}
 figure{margin:2.6rem 0 3rem}
 figure h3{margin:0 0 1rem}
+h2+figure{margin-top:1.4rem}
 figure .scroll{margin:0}
 figure .scroll>svg{display:block;width:100%;min-width:660px;height:auto}
 figcaption{margin-top:1.1rem;font-size:.89rem;line-height:1.55}
 figcaption p{max-width:46rem;margin:.4rem 0}
 .data{color:var(--muted);font-size:.82rem}
 code{font:.87em "IBM Plex Mono",ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
-math[display=block]{margin:.7rem 0;font-size:1.12rem;text-align:left;justify-content:start;overflow-x:auto;overflow-y:hidden}
+math[display=block]{width:max-content;max-width:100%;margin:.8rem 0;font-size:1.15rem;overflow-x:auto;overflow-y:hidden}
 details{margin:.7rem 0}
 summary{padding:.25rem 0;font-size:.92rem;font-weight:600;cursor:pointer}
 figcaption summary{color:var(--muted);font-size:.85rem;font-weight:400}
@@ -65,7 +67,7 @@ dt{color:var(--muted);white-space:nowrap}dd{margin:0;text-align:right;overflow-w
 table.sample{width:auto;margin:.2rem 0 1rem;font-size:.83rem}
 table.sample th{width:8.5rem;color:var(--muted)}
 table.sample tr:nth-of-type(3)>*{padding-bottom:.7rem}
-.token{display:inline-block;min-width:1.75em;margin:1px 0;padding:.06rem .34rem;border:1px solid transparent;border-radius:3px;background:var(--wash);font:.92em/1.45 "IBM Plex Mono",ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;text-align:center;unicode-bidi:isolate}
+.token{display:inline-block;min-width:2.8em;margin:1px 0;padding:.06rem .2rem;border:1px solid transparent;border-radius:3px;background:var(--wash);font:.92em/1.45 "IBM Plex Mono",ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;text-align:center;unicode-bidi:isolate}
 .token.operator{border-color:var(--rule);background:none}
 .token.right{color:var(--safe);border-color:currentColor;background:none}
 .token.wrong{color:var(--unsafe);border-color:currentColor;background:none;text-decoration:underline;text-underline-offset:.2em}

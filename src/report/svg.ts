@@ -36,6 +36,10 @@ const FONT = "'IBM Plex Sans', Inter, system-ui, sans-serif";
 const GAP = 22;
 const TITLE_HEIGHT = 24;
 const LEGEND_HEIGHT = 30;
+const LEGEND_LINE = 20;
+
+/** White around a figure that stands alone, in px. */
+const FRAME = 20;
 
 /**
  * One SVG of panels in rows of `columns`, with a legend on top. Colours are CSS variables, so that the page's theme reaches into it; the
@@ -43,19 +47,21 @@ const LEGEND_HEIGHT = 30;
  */
 export function renderGrid({ id, title, description, columns, legend, panels, width = 860 }: PanelGrid): string {
   const panelWidth = Math.floor((width - GAP * (columns - 1)) / columns);
-  let y = legend.length > 0 ? LEGEND_HEIGHT : 0;
-  const parts = [legendMarkup(legend)];
+  const keys = legendMarkup(legend, width);
+  let y = keys.height;
+  const parts = [keys.markup];
   for (let start = 0; start < panels.length; start += columns) {
     const row = panels.slice(start, start + columns);
+    const titleHeight = row.some((panel) => panel && panel.title !== "") ? TITLE_HEIGHT : 0;
     row.forEach((panel, column) => {
       if (!panel) return;
       const x = column * (panelWidth + GAP);
       parts.push(
         `<text x="${x}" y="${y + 14}" font-weight="600" font-size="12.5">${escapeHtml(panel.title)}</text>`,
-        plotMarkup(panel, panelWidth, x, y + TITLE_HEIGHT),
+        plotMarkup(panel, panelWidth, x, y + titleHeight),
       );
     });
-    y += TITLE_HEIGHT + Math.max(...row.map((panel) => panel?.height ?? 0)) + GAP / 2;
+    y += titleHeight + Math.max(...row.map((panel) => panel?.height ?? 0)) + GAP / 2;
   }
   const height = y - GAP / 2;
   return (
@@ -66,11 +72,15 @@ export function renderGrid({ id, title, description, columns, legend, panels, wi
   );
 }
 
-/** The figure as a file of its own: explicit colours of the light theme on white. */
+/** The figure as a file of its own: explicit colours of the light theme, on white, with a frame of white around. */
 export function standaloneSvg(svg: string): string {
-  const background = svg.indexOf("</desc>") + "</desc>".length;
-  const onWhite = `${svg.slice(0, background)}<rect width="100%" height="100%" fill="#ffffff"/>${svg.slice(background)}`;
-  return `<?xml version="1.0" encoding="UTF-8"?>\n${inLightColours(onWhite)}\n`;
+  const framed = svg.replace(/width="(\d+)" height="(\d+)" viewBox="[^"]*"/, (_, width: string, height: string) => {
+    const [w, h] = [Number(width) + 2 * FRAME, Number(height) + 2 * FRAME];
+    return `width="${w}" height="${h}" viewBox="${-FRAME} ${-FRAME} ${w} ${h}"`;
+  });
+  const background = framed.indexOf("</desc>") + "</desc>".length;
+  const white = `<rect x="${-FRAME}" y="${-FRAME}" width="100%" height="100%" fill="#ffffff"/>`;
+  return `<?xml version="1.0" encoding="UTF-8"?>\n${inLightColours(framed.slice(0, background) + white + framed.slice(background))}\n`;
 }
 
 /** Plot's SVG as a nested, placed SVG without its style sheet (the page's policy admits none), coordinates to two decimals. */
@@ -89,40 +99,69 @@ function plotMarkup(panel: Panel, width: number, x: number, y: number): string {
   element.setAttribute("x", String(x));
   element.setAttribute("y", String(y));
   element.setAttribute("overflow", "visible");
-  return String(element.outerHTML).replace(/-?\d+\.\d{3,}(?:e-?\d+)?/g, (number) =>
-    String(Math.round(Number(number) * 100) / 100),
-  );
+  // In attributes alone: tick labels are numbers that must stay as they are.
+  return String(element.outerHTML).replace(/="[^"]*"/g, roundCoordinates);
 }
 
-/** Keys in one line: a symbol or a line in its colour, then its label. Text widths are estimated, for there is no browser to ask. */
-function legendMarkup(entries: readonly LegendEntry[]): string {
+/** Keys in as many lines as they need: a symbol or a line in its colour, then its label. Text widths are estimated: there is no browser to ask. */
+function legendMarkup(
+  entries: readonly LegendEntry[],
+  width: number,
+): { readonly markup: string; readonly height: number } {
   let x = 0;
-  return entries
-    .map(({ label, colour, symbol, dashed }) => {
-      const key = symbol
-        ? symbolPath(symbol, colour, x + 8)
-        : `<line x1="${x}" x2="${x + 17}" y1="9" y2="9" stroke="${colour}" stroke-width="1.8"${dashed ? ' stroke-dasharray="4 3"' : ""}/>`;
-      const markup = `${key}<text x="${x + 23}" y="13">${escapeHtml(label)}</text>`;
-      x += 23 + label.length * 6.4 + 20;
-      return markup;
-    })
-    .join("");
+  let y = 0;
+  const markup = entries.map(({ label, colour, symbol, dashed }) => {
+    const length = 24 + label.length * 6 + 22;
+    if (x > 0 && x + length - 22 > width) [x, y] = [0, y + LEGEND_LINE];
+    const key = symbol
+      ? symbolMarkup(symbol, colour)
+      : `<line x2="17" y1="9" y2="9" stroke="${colour}" stroke-width="1.8"${dashed ? ' stroke-dasharray="4 3"' : ""}/>`;
+    const entry = `<g transform="translate(${x},${y})">${key}<text x="24" y="13">${escapeHtml(label)}</text></g>`;
+    x += length;
+    return entry;
+  });
+  return { markup: markup.join(""), height: entries.length > 0 ? y + LEGEND_HEIGHT : 0 };
 }
 
-function symbolPath(symbol: Plot.SymbolType, colour: string, x: number): string {
+function symbolMarkup(symbol: Plot.SymbolType, colour: string): string {
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
   const plot = Plot.plot({
     document: document as unknown as NonNullable<Plot.PlotOptions["document"]>,
     axis: null,
     marks: [Plot.dot([0], { x: 0, y: 0, symbol, r: 4, fill: "currentColor" })],
   });
+  // Plot draws a circle as an element of its own and every other symbol as a path around the origin.
   const path = plot.querySelector("path")?.getAttribute("d");
-  const line = `<line x1="${x - 8}" x2="${x + 9}" y1="9" y2="9" stroke="${colour}" stroke-width="1.8"/>`;
   const mark = path
-    ? `<path d="${path}" transform="translate(${x + 0.5},9)" fill="${colour}"/>`
-    : `<circle cx="${x + 0.5}" cy="9" r="4" fill="${colour}"/>`;
-  return line + mark;
+    ? `<path d="${roundCoordinates(path)}" transform="translate(8.5,9)" fill="${colour}"/>`
+    : `<circle cx="8.5" cy="9" r="4" fill="${colour}"/>`;
+  return `<line x2="17" y1="9" y2="9" stroke="${colour}" stroke-width="1.8"/>${mark}`;
+}
+
+/** Two decimals are a hundredth of a pixel; the rest would only make the file larger. */
+function roundCoordinates(text: string): string {
+  return text.replace(/-?\d+\.\d{3,}(?:e-?\d+)?/g, (number) => String(Math.round(Number(number) * 100) / 100));
 }
 
 /** Axis settings that all panels share: light grid, small ticks, no arrows. */
 export const AXIS = { tickSize: 3, labelArrow: "none", labelAnchor: "center" } as const;
+
+/** Ticks of a logarithmic axis: powers of ten, and 2 and 5 between them where the values span less than two decades. */
+export function logTicks(values: readonly number[]): number[] {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const digits = Math.log10(high / low) < 2 ? [1, 2, 5] : [1];
+  const ticks: number[] = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
+    for (const digit of digits) ticks.push(Number(`${digit}e${power}`));
+  return ticks.filter((tick) => tick >= low && tick <= high);
+}
+
+/** The axis that holds these values and 0, with a little air at the ends that are not 0. */
+export function airyDomain(values: readonly number[]): [number, number] {
+  const low = Math.min(0, ...values);
+  const high = Math.max(0, ...values);
+  if (low === high) return [0, 1];
+  const air = 0.06 * (high - low);
+  return [low < 0 ? low - air : 0, high > 0 ? high + air : 0];
+}

@@ -6,6 +6,7 @@ import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { ink } from "../palette.js";
 import {
   allBranches,
+  BASELINE,
   distinct,
   isJailbreak,
   orderCheckpoints,
@@ -43,7 +44,7 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
       said: percent(r.value),
     };
   });
-  const middle = (set: string) => sets.indexOf(set) * lanes + (lanes + 0) / 2;
+  const middle = (set: string) => sets.indexOf(set) * lanes + lanes / 2;
   const height = sets.length * lanes * LANE + 52;
   const svg = renderGrid({
     id: "jailbreaks",
@@ -100,7 +101,11 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
     id: "jailbreaks",
     title: "Which jailbreaks get through",
     svg,
-    reading: reading(shown, checkpoints, sets),
+    reading: reading(
+      shown,
+      checkpoints.filter((checkpoint) => checkpoint !== BASELINE),
+      sets,
+    ),
     formula: html`${formula(
       mi("success"),
       mo("="),
@@ -129,6 +134,8 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
 }
 
 function reading(rows: readonly ResultRow[], checkpoints: readonly string[], sets: readonly string[]): string {
+  const rule = "Farther right means that the attack gets more true answers out of the model.";
+  if (checkpoints.length === 0) return rule;
   const attacks = sets.filter(isJailbreak);
   const parts = checkpoints.map((checkpoint) => {
     const ranked = select(rows, { checkpoint })
@@ -139,5 +146,5 @@ function reading(rows: readonly ResultRow[], checkpoints: readonly string[], set
     if (!best || !worst) return `${checkpointTitle(checkpoint)}: no attack measured`;
     return `${checkpointTitle(checkpoint)}: ${setTitle(best.set!)} ${percent(best.value)}, ${setTitle(worst.set!)} ${percent(worst.value)}`;
   });
-  return `Farther right means that the attack gets more true answers out of the model. Strongest and weakest attack, ${parts.join("; ")}.`;
+  return `${rule} Strongest and weakest attack, ${parts.join("; ")}.`;
 }

@@ -5,13 +5,13 @@ import { html } from "../html.js";
 import { formula, mi, mo, norm, sub } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, isJailbreak, orderCheckpoints, orderSets, overSeeds, select } from "../rows.js";
-import { AXIS, type Panel, renderGrid } from "../svg.js";
+import { AXIS, airyDomain, type Panel, renderGrid } from "../svg.js";
 import { checkpointTitle, fixed, sentenceList } from "../words.js";
 
 const COLUMNS = 3;
 
 /** How far panels may differ in range and still share an axis: beyond this the small ones would be flat lines. */
-const SHARED_RANGE = 6;
+const SHARED_RANGE = 12;
 
 /** Mean τ per block of safe and unsafe samples, a panel per checkpoint, a band of panels per q: the paper's figure 3. */
 export function tauFigure(allRows: readonly ResultRow[]): Figure | undefined {
@@ -66,8 +66,10 @@ function drawTau(rows: readonly ResultRow[], { id, title, read }: TauWords): Fig
   for (const q of windows.length > 0 ? windows : [undefined]) {
     for (const checkpoint of checkpoints) {
       const points = select(shown, { checkpoint, index: q }).map((r) => ({ ...r, ...keys[sets.indexOf(r.set!)]! }));
-      const suffix = q === undefined ? "" : ` · q = ${q}`;
-      panels.push(points.length === 0 ? null : tauPanel(`${checkpointTitle(checkpoint)}${suffix}`, points, domain));
+      const suffix = q === undefined ? "" : `, q = ${q}`;
+      panels.push(
+        points.length === 0 ? null : tauPanel(`mean τ · ${checkpointTitle(checkpoint)}${suffix}`, points, domain),
+      );
     }
     while (panels.length % columns !== 0) panels.push(null);
   }
@@ -113,7 +115,13 @@ function tauPanel(title: string, points: readonly Point[], domain: readonly [num
       marginTop: 8,
       marginBottom: 38,
       x: { ...AXIS, label: "block", domain: [blocks[0]! - 0.3, blocks.at(-1)! + 0.3], ticks: blocks, tickFormat: "d" },
-      y: { ...AXIS, label: "mean τ", labelAnchor: "top", grid: true, ticks: 5, ...(domain && { domain: [...domain] }) },
+      y: {
+        ...AXIS,
+        label: null,
+        grid: true,
+        ticks: 5,
+        domain: [...(domain ?? airyDomain(points.flatMap((point) => [lowOf(point), highOf(point)])))],
+      },
       color: { type: "identity" },
       symbol: { type: "identity" },
       marks: [
@@ -135,10 +143,7 @@ function sharedDomain(rows: readonly ResultRow[], checkpoints: readonly string[]
     Math.max(...select(rows, { checkpoint }).map((r) => Math.max(Math.abs(lowOf(r)), Math.abs(highOf(r))))),
   );
   if (Math.max(...reach) > SHARED_RANGE * Math.min(...reach)) return undefined;
-  const low = Math.min(0, ...rows.map(lowOf));
-  const high = Math.max(0, ...rows.map(highOf));
-  const margin = 0.06 * (high - low);
-  return [low - margin, high + margin];
+  return airyDomain(rows.flatMap((r) => [lowOf(r), highOf(r)]));
 }
 
 /** "before tuning 0.58 and −0.09; SSFT medium ...", or nothing where a class is missing. */

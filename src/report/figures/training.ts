@@ -5,14 +5,14 @@ import { html } from "../html.js";
 import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { ink } from "../palette.js";
 import { distinct, orderCheckpoints, select } from "../rows.js";
-import { AXIS, type Panel, renderGrid } from "../svg.js";
+import { AXIS, logTicks, type Panel, renderGrid } from "../svg.js";
 import { checkpointTitle, count, significant } from "../words.js";
 
 /** Training's metrics in the order of the figure's rows. */
 const METRICS = [
   { metric: "loss", title: "loss (nats per token)", height: 170, log: true },
   { metric: "accuracy", title: "accuracy", height: 120, log: false },
-  { metric: "gradient-norm", title: "gradient norm before clipping", height: 110, log: true },
+  { metric: "gradient-norm", title: "gradient norm", height: 110, log: true },
   { metric: "learning-rate", title: "learning rate", height: 95, log: false },
   { metric: "text-share", title: "share of samples that train the text", height: 95, log: false },
 ] as const;
@@ -63,7 +63,7 @@ export function trainingFigure(allRows: readonly ResultRow[]): Figure | undefine
         sub(mi("x"), row(mo("≤"), mi("p"))),
         mo(")"),
       ),
-    )}<p>Mean negative log-likelihood of the tokens in the stage's loss mask <i>M</i>; one value per logged batch, one line per seed.</p>`,
+    )}<p>Loss: mean negative log-likelihood of the tokens in the stage’s loss mask <i>M</i>. Gradient norm: of the whole gradient, before clipping; one value per logged batch, one line per seed.</p>`,
     n: `${seedCounts(rows)}; single batches, so no interval`,
     rows,
   };
@@ -90,16 +90,16 @@ function curve(rows: readonly ResultRow[], { title, height, log }: (typeof METRI
         ...AXIS,
         label: null,
         grid: true,
-        ticks: 4,
-        ...(onLog ? { type: "log", tickFormat: significantTick } : { zero: true }),
+        tickFormat: significantTick,
+        ...(onLog ? { type: "log", ticks: logTicks(points.map((point) => point.value)) } : { zero: true, ticks: 4 }),
       },
       marks: [
         Plot.line(points, {
           x: "step",
           y: "value",
           z: (point: ResultRow) => String(point.seed),
-          stroke: ink("series1"),
-          strokeWidth: 1.3,
+          stroke: ink("ink"),
+          strokeWidth: 1.2,
           strokeOpacity: opacity,
         }),
       ],

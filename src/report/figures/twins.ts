@@ -5,7 +5,7 @@ import { type Html, html } from "../html.js";
 import { formula, mi, mo, over, row, sub, sup } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, orderCheckpoints, orderSets, overSeeds, select } from "../rows.js";
-import { AXIS, type LegendEntry, type Panel, renderGrid } from "../svg.js";
+import { AXIS, airyDomain, type LegendEntry, type Panel, renderGrid } from "../svg.js";
 import { checkpointTitle, fixed } from "../words.js";
 
 /** The metrics beside τ, in the figure's order. `bounded`: between ½ and 1, so the axis is fixed. */
@@ -123,9 +123,7 @@ function twinPanel(
         label: null,
         grid: true,
         ticks: 5,
-        ...(bounded
-          ? { domain: [Math.min(0.45, ...extremes), 1.02] }
-          : { domain: [Math.min(0, ...extremes), Math.max(0, ...extremes) * 1.05 || 1] }),
+        ...(bounded ? { domain: [Math.min(0.45, ...extremes), 1.02] } : { domain: airyDomain(extremes) }),
       },
       color: { type: "identity" },
       symbol: { type: "identity" },
@@ -167,7 +165,7 @@ function definitions(metrics: ReadonlySet<string>): Html {
     ["norm", html`<b>Activation norm</b>: mean ‖<i>a</i>‖ per set; when it grows, τ grows with it.`],
     [
       "sigma1-share",
-      html`<b>Share of σ₁</b>: the first singular value's part in the nuclear norm of the class's covariance.`,
+      html`<b>Share of σ₁</b>: the first singular value’s part in the nuclear norm of the class’s covariance.`,
     ],
   ];
   const auc = formula(
@@ -198,6 +196,6 @@ function reading(rows: readonly ResultRow[], checkpoints: readonly string[]): st
     const best = select(areas, { checkpoint }).sort((a, b) => b.value - a.value)[0];
     return best ? [`${checkpointTitle(checkpoint)} ${fixed(best.value)} (block ${best.block})`] : [];
   });
-  if (parts.length === 0) return "A line above chance means that the block's activations tell safe from unsafe.";
-  return `A line above chance means that the block's activations tell safe from unsafe, whatever their size. Highest AUC: ${parts.join("; ")}.`;
+  if (parts.length === 0) return "A line above chance means that the block’s activations tell safe from unsafe.";
+  return `A line above chance means that the block’s activations tell safe from unsafe, whatever their size. Highest AUC: ${parts.join("; ")}.`;
 }

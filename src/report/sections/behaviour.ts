@@ -42,10 +42,13 @@ export function behaviourSection(allRows: readonly ResultRow[]): Html | undefine
 function behaviourTable(rows: readonly ResultRow[], caption: string): Html {
   const sets = orderSets(distinct(rows, "set"));
   const checkpoints = orderCheckpoints(distinct(rows, "checkpoint"));
-  return html`<table class="behaviour"><caption>${caption}</caption>
+  const counts = distinct(rows, "n");
+  // One n for all rows is said once; the column is only for tables in which it varies.
+  const same = counts.length === 1 ? counts[0] : undefined;
+  return html`<table class="behaviour"><caption>${caption}${same !== undefined && html`; n = ${count(same)} samples per row`}</caption>
     <thead><tr><th scope="col">set</th><th scope="col">checkpoint</th><th scope="col">outcomes</th>${HEADS.map(
       (head) => html`<th scope="col" class="number">${head}</th>`,
-    )}<th scope="col" class="number">n</th></tr></thead>
+    )}${same === undefined && html`<th scope="col" class="number">n</th>`}</tr></thead>
     ${sets.map((set) => {
       const present = checkpoints.filter((checkpoint) => select(rows, { set, checkpoint }).length > 0);
       return html`<tbody>${present.map((checkpoint, i) => {
@@ -56,7 +59,7 @@ function behaviourTable(rows: readonly ResultRow[], caption: string): Html {
           html`<th scope="rowgroup" rowspan="${present.length}" class="${setClass(set)}">${setTitle(set)}</th>`
         }<th scope="row">${checkpointTitle(checkpoint)}</th><td>${outcomeBar(cells)}</td>${cells.map((cell) =>
           shareCell(cell),
-        )}<td class="number quiet">${n === undefined ? "–" : count(n)}</td></tr>`;
+        )}${same === undefined && html`<td class="number quiet">${n === undefined ? "–" : count(n)}</td>`}</tr>`;
       })}</tbody>`;
     })}</table>`;
 }
