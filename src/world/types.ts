@@ -38,6 +38,10 @@ export interface World {
   /** `aligned`: the text is padded so that EOT stands at index 4 + maxText. `packed`: padding only at the end. */
   readonly layout: "packed" | "aligned";
   readonly grammars: readonly CompiledGrammar[];
+  /** The first grammar without its held-out rules: what safety tuning's text is expanded from. */
+  readonly tuningGrammar: CompiledGrammar;
+  /** Rules of the first grammar, as [symbol, rule number], that tuning's text never uses. */
+  readonly heldOut: readonly { readonly symbol: number; readonly rule: number }[];
   /** Names of all task tokens. */
   readonly operatorNames: readonly string[];
   /** By task token: the operator it stands for (itself, or the one whose twin it is). */
@@ -49,16 +53,14 @@ export interface World {
   readonly rule: { readonly A: BranchRule; readonly B: BranchRule };
   /** Operators that safety tuning never shows, under any name. */
   readonly leftOut: readonly number[];
-  /**
-   * [grammars, task tokens, terminals]: index of the image of a terminal. Twins have their original's rows.
-   */
+  /** [grammars, task tokens, terminals], index of the image of a terminal. Twins have their original's rows. */
   readonly maps: Int32Array;
 }
 
 /** The address of a batch of samples. Row i depends on (seed, step, i) and the kind of sample alone. */
 export interface SampleAddress {
   readonly seed: number;
-  /** Which batch of the stream; 0 when there is one only. Default 0. */
+  /** Which batch of the stream, 0 .. 2^32 - 1; default 0. */
   readonly step?: number;
   readonly count: number;
 }
