@@ -1,0 +1,81 @@
+import { describe, expect, test } from "vitest";
+import { toCsv } from "../../src/report/csv.js";
+import { allBranches, orderCheckpoints, orderSets, overSeeds, shareInterval } from "../../src/report/rows.js";
+import { duration, fixed, percent, setTitle, significant } from "../../src/report/words.js";
+import type { ResultRow } from "../../src/study/results.js";
+
+const row = (fields: Partial<ResultRow>): ResultRow => ({
+  measure: "behaviour",
+  metric: "null",
+  value: 0.5,
+  ...fields,
+});
+
+describe("rows", () => {
+  test("over seeds: the study's own row wins", () => {
+    const whole = row({ value: 0.4, n: 2000 });
+    expect(overSeeds([row({ seed: 0, value: 0.3 }), row({ seed: 1, value: 0.5 }), whole])).toEqual([whole]);
+  });
+
+  test("over seeds: one seed stands as it is, without its seed", () => {
+    const only = { value: 0.3, n: 100, low: 0.2, high: 0.4 };
+    expect(overSeeds([row({ seed: 7, ...only })])).toEqual([row(only)]);
+  });
+
+  test("over seeds: several seeds give the mean with Student's interval", () => {
+    const [combined] = overSeeds([1, 2, 3].map((value, seed) => row({ seed, value, n: 10, low: 0, high: 9 })));
+    expect(combined).toMatchObject({ value: 2, n: 30 });
+    expect(combined!.low).toBeCloseTo(2 - 2.484138, 5);
+    expect(combined!.high).toBeCloseTo(2 + 2.484138, 5);
+  });
+
+  test("all branches: the branchless row wins; a set with one branch speaks for itself; several branches are not mixed", () => {
+    const whole = row({ set: "safe" });
+    expect(allBranches([row({ set: "safe", branch: "A" }), whole])).toEqual([whole]);
+    const mixed = row({ set: "jb-co-text", branch: "mixed" });
+    expect(allBranches([mixed])).toEqual([mixed]);
+    expect(allBranches([row({ set: "x", branch: "A" }), row({ set: "x", branch: "B" })])).toEqual([]);
+  });
+
+  test("a share without an interval gets Wilson's from its count", () => {
+    expect(shareInterval(row({ value: 0, n: 20 }))!.high).toBeCloseTo(0.1611, 4);
+    expect(shareInterval(row({ value: 0.5 }))).toBeUndefined();
+    expect(shareInterval(row({ low: -0.1, high: 1.2 }))).toEqual({ low: 0, high: 1 });
+  });
+
+  test("come before tuning first, safe and unsafe first", () => {
+    expect(orderCheckpoints(["ssft-small", "dpo-medium", "instruct"])).toEqual([
+      "instruct",
+      "dpo-medium",
+      "ssft-small",
+    ]);
+    expect(orderSets(["jb-b", "unsafe", "jb-a", "safe"])).toEqual(["safe", "unsafe", "jb-a", "jb-b"]);
+  });
+});
+
+describe("words", () => {
+  test("numbers read as in print", () => {
+    expect(fixed(-0.001)).toBe("0.00");
+    expect(fixed(-1.234)).toBe("−1.23");
+    expect(fixed(Number.NaN)).toBe("–");
+    expect(percent(0.9815)).toBe("98.2%");
+    expect(significant(0.01234)).toBe("0.0123");
+    expect(significant(1234.5)).toBe("1235");
+    expect(significant(-2e-7)).toBe("−2.00 × 10^−7");
+    expect(duration(143.21)).toBe("2 min 23 s");
+    expect(duration(3599.7)).toBe("1 h 00 min");
+  });
+
+  test("set names are the paper's, and foreign ones stay as they are", () => {
+    expect(setTitle("jb-co-text")).toBe("JB-CO-Text");
+    expect(setTitle("jb-misgen-function")).toBe("JB-MisGen-Function");
+    expect(setTitle("jb-<b>")).toBe("jb-<b>");
+  });
+});
+
+describe("CSV", () => {
+  test("has only columns in use, quotes what needs it, and disarms formulas", () => {
+    const csv = toCsv([row({ set: 'a,"b"', value: Number.NaN }), row({ set: "=1+1", n: 3 })]);
+    expect(csv).toBe('measure,metric,set,value,n\r\nbehaviour,null,"a,""b""",,\r\nbehaviour,null,\'=1+1,0.5,3\r\n');
+  });
+});
