@@ -1,8 +1,10 @@
 import { defineConfig } from "vitest/config";
 
 // Two tiers in one run: `unit` is quick and touches no built command; `study` drives the built `nullscope` end to end.
+const results = process.env.NULLSCOPE_TEST_RESULTS;
 export default defineConfig({
   test: {
+    reporters: results === undefined ? ["default"] : ["default", ["json", { outputFile: results }]],
     projects: [
       {
         test: {

@@ -27,33 +27,39 @@ export interface ParameterSpec {
 }
 
 /**
- * Every parameter in order. Linear weights are [out, in], as in PyTorch; embeddings and matrices start normal with std 0.02,
- * those that end a residual branch with 0.02 / sqrt(2 blocks) (Radford 2019).
+ * Token embeddings stand beside sinusoids of root mean square 0.71; much smaller ones drown in them and the first thousand steps
+ * go into growing them.
+ */
+const EMBEDDING_STD = 0.5;
+
+/**
+ * Every parameter in order. Linear weights are [out, in], as in PyTorch, and start normal with the variance of PyTorch's default,
+ * 1 / (3 in); those that end a residual branch are smaller by sqrt(2 blocks) (Radford 2019).
  */
 export function gptParameters(config: GptConfig): ParameterSpec[] {
   const { vocabulary, width, blocks, mlp, residual } = config;
-  const std = 0.02;
-  const branchStd = std / Math.sqrt(2 * blocks);
+  const linearStd = (input: number) => 1 / Math.sqrt(3 * input);
+  const branch = 1 / Math.sqrt(2 * blocks);
   const norm = (name: string): ParameterSpec[] => [
     { name: `${name}.weight`, shape: [width], init: { fill: 1 }, decay: false },
     { name: `${name}.bias`, shape: [width], init: { fill: 0 }, decay: false },
   ];
-  const linear = (name: string, out: number, input: number, deviation: number): ParameterSpec[] => [
-    { name: `${name}.weight`, shape: [out, input], init: { std: deviation }, decay: true },
+  const linear = (name: string, out: number, input: number, scale: number): ParameterSpec[] => [
+    { name: `${name}.weight`, shape: [out, input], init: { std: scale * linearStd(input) }, decay: true },
     { name: `${name}.bias`, shape: [out], init: { fill: 0 }, decay: false },
   ];
   return [
-    { name: "embed.weight", shape: [vocabulary, width], init: { std }, decay: false },
+    { name: "embed.weight", shape: [vocabulary, width], init: { std: EMBEDDING_STD }, decay: false },
     ...Array.from({ length: blocks }, (_, block) => `blocks.${block}`).flatMap((block) => [
       ...norm(`${block}.ln1`),
-      ...linear(`${block}.attn.qkv`, 3 * width, width, std),
-      ...linear(`${block}.attn.proj`, width, width, branchStd),
+      ...linear(`${block}.attn.qkv`, 3 * width, width, 1),
+      ...linear(`${block}.attn.proj`, width, width, branch),
       ...(residual === "pre-ln" ? norm(`${block}.ln2`) : []),
-      ...linear(`${block}.mlp.fc`, mlp, width, std),
-      ...linear(`${block}.mlp.proj`, width, mlp, branchStd),
+      ...linear(`${block}.mlp.fc`, mlp, width, 1),
+      ...linear(`${block}.mlp.proj`, width, mlp, branch),
     ]),
     ...norm("ln_final"),
-    { name: "unembed.weight", shape: [vocabulary, width], init: { std }, decay: true },
+    { name: "unembed.weight", shape: [vocabulary, width], init: { std: linearStd(width) }, decay: true },
   ];
 }
 

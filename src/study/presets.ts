@@ -21,7 +21,8 @@ const quick: Preset = {
     betas: [0.9, 0.95],
     epsilon: 1e-8,
     clip: 1,
-    curriculum: { textShare: [1, 0] },
+    // From all text to none, as in the paper, the model has too few steps left for the outputs: .49 instruct accuracy instead of 1.
+    curriculum: { textShare: [0.3, 0] },
   },
   tune: {
     methods: ["ssft"],

@@ -7,9 +7,10 @@ import { availableTestSets, decode, type Samples, type TestSet, testSet, type Wo
 import { writeExamples, writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
 import type { EngineSource } from "../engines.js";
+import { estimateEvaluation } from "../estimate.js";
 import type { Example, ResultRow } from "../results.js";
 import type { Stage } from "../stage.js";
-import { loadCheckpoint } from "./checkpoints.js";
+import { gptOf, loadCheckpoint } from "./checkpoints.js";
 
 /** Samples of each set that are kept for people to read. */
 const EXAMPLES = 4;
@@ -43,6 +44,7 @@ export function behaviourStage(
     config: { evaluate: config.evaluate, checkpoint, seed },
     inputs: [stage],
     steps: sets.length,
+    ...estimateEvaluation(gptOf(config.model, world), { samples: count * sets.length, batch, time: world.time }),
     run: async (context) => {
       const model = await loadCheckpoint(context.input(stage));
       const rows: ResultRow[] = [];

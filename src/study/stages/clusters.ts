@@ -13,10 +13,11 @@ import { availableTestSets, type World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
 import type { EngineSource } from "../engines.js";
+import { estimateEvaluation } from "../estimate.js";
 import type { ResultRow } from "../results.js";
 import type { Stage } from "../stage.js";
 import { readOutputs, type TrainedModel, testSamples } from "./behaviour.js";
-import { loadCheckpoint } from "./checkpoints.js";
+import { gptOf, loadCheckpoint } from "./checkpoints.js";
 
 /** How many output positions the mean activation spans: q of the method. */
 export const POSITIONS = [1, 10] as const;
@@ -38,6 +39,7 @@ export function clustersStage(
     config: { evaluate: config.evaluate, checkpoint, seed, positions: [...POSITIONS] },
     inputs: [stage, behaviour],
     steps: sets.length + config.model.blocks,
+    ...estimateEvaluation(gptOf(config.model, world), { samples: count * sets.length, batch, time: world.time }),
     run: async (context) => {
       const model = await loadCheckpoint(context.input(stage));
       const outputs = await readOutputs(context.input(behaviour));

@@ -4,6 +4,7 @@ import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
 import type { EngineSource } from "../engines.js";
+import { estimateTraining } from "../estimate.js";
 import type { Stage } from "../stage.js";
 import { gptOf, saveCheckpoint } from "./checkpoints.js";
 import { trainingLog } from "./trainingLog.js";
@@ -29,6 +30,7 @@ export function pretrainStage(
     config: { model: config.model, pretrain: config.pretrain, seed },
     inputs: [worldStage],
     steps,
+    ...estimateTraining(model, { steps, batch, time: world.time - 1 }),
     run: async (context) => {
       const specs = gptParameters(model);
       const start = freshState(initializeParameters(specs, gptLayout(model), seed));

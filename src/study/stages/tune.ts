@@ -3,8 +3,9 @@ import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
 import type { EngineSource } from "../engines.js";
+import { estimateTraining } from "../estimate.js";
 import type { Stage } from "../stage.js";
-import { loadCheckpoint, saveCheckpoint } from "./checkpoints.js";
+import { gptOf, loadCheckpoint, saveCheckpoint } from "./checkpoints.js";
 import { trainingLog } from "./trainingLog.js";
 
 export interface Tuning {
@@ -41,6 +42,7 @@ export function tuneStage(
     config: { tune: { ...settings, method, learningRate }, checkpoint, seed },
     inputs: [pretrained],
     steps,
+    ...estimateTraining(gptOf(config.model, world), { steps, batch, time: world.time - 1 }),
     run: async (context) => {
       const { model, parameters: before } = await loadCheckpoint(context.input(pretrained));
       const log = trainingLog(context, checkpoint, seed, steps);

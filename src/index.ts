@@ -1,0 +1,9 @@
+/** Nullscope as a library: everything the command line does, in a few lines. */
+export * from "./analysis/index.js";
+export * from "./model/index.js";
+export * from "./random/index.js";
+export { openRun } from "./study/openRun.js";
+export type { ResultRow, ResultsFile } from "./study/results.js";
+export * from "./tensor/index.js";
+export * from "./train/index.js";
+export * from "./world/index.js";
