@@ -1,4 +1,4 @@
-import { createStream, randomKey } from "../random/index.js";
+import { createStream, type RandomStream, randomKey } from "../random/index.js";
 import { type WorldFile, worldSchema } from "./schema.js";
 import { terminalNames } from "./skeleton.js";
 import { divideTerminals, leafRules, operatorTables, randomRule } from "./tables.js";
@@ -67,33 +67,27 @@ function levelNames(level: number): string[] {
   return Array.from({ length: 6 }, (_, index) => `n${level}.${index + 1}`);
 }
 
-/** Random rules from the root down to the level above the leaves. */
+/** Random rules from the root down to the level above the leaves; every symbol occurs in a rule of the level above it. */
 function skeletonRules(seed: number, depth: number, branching: number): Record<string, string[]> {
   const stream = createStream(randomKey(seed, "world-file/skeleton"), 0);
   const middle = ["n2.1", "n2.2", "n2.3"];
-  const rules: Record<string, string[]> = { v: drawRules(middle, 2, 2, stream) };
-  for (const symbol of middle) {
-    // Two rules join both kinds, so that every level-2 node can be the ancestor of a mixed text.
-    const [a, b, c] = [SAFE, UNSAFE, [...SAFE, ...UNSAFE]].map((nodes) => nodes[stream.integer(nodes.length)]!);
-    rules[symbol] = [...new Set([`${a} ${b}`, `${b} ${c} ${a}`])];
+  const rules: Record<string, string[]> = { v: middle.map((symbol, index) => `${symbol} ${middle[(index + 1) % 3]}`) };
+  for (const [index, symbol] of middle.entries()) {
+    // Every level-2 node joins both kinds, so that each can be the ancestor of a mixed text.
+    const third = [...SAFE, ...UNSAFE][stream.integer(6)]!;
+    rules[symbol] = [`${SAFE[index]} ${UNSAFE[index]}`, `${UNSAFE[stream.integer(3)]} ${third} ${SAFE[index]}`];
   }
-  for (const [index, node] of SAFE.entries())
-    rules.v!.length > 0 && rules[middle[index]!]!.push(`${node} ${UNSAFE[index]}`);
   for (let level = 3; level < depth; level++)
-    for (const symbol of level === 3 ? [...SAFE, ...UNSAFE] : levelNames(level))
-      rules[symbol] = drawRules(levelNames(level + 1), branching, branching, stream);
+    for (const [index, symbol] of (level === 3 ? [...SAFE, ...UNSAFE] : levelNames(level)).entries())
+      rules[symbol] = drawRules(levelNames(level + 1), index, branching, stream);
   return rules;
 }
 
-/** 2 .. maxRules different rules of 2 .. maxLength symbols of `below`. */
-function drawRules(
-  below: readonly string[],
-  maxRules: number,
-  maxLength: number,
-  stream: ReturnType<typeof createStream>,
-): string[] {
-  const count = 2 + stream.integer(maxRules - 1);
-  const rules = new Set<string>();
-  while (rules.size < count) rules.add(randomRule(below, 2 + stream.integer(maxLength - 1), stream));
+/** 2 .. branching different rules of 2 .. branching symbols of `below`, the first beginning with the `index`-th of them. */
+function drawRules(below: readonly string[], index: number, branching: number, stream: RandomStream): string[] {
+  const count = 2 + stream.integer(branching - 1);
+  const length = () => 2 + stream.integer(branching - 1);
+  const rules = new Set([`${below[index]} ${randomRule(below, length() - 1, stream)}`]);
+  while (rules.size < count) rules.add(randomRule(below, length(), stream));
   return [...rules];
 }

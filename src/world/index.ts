@@ -1,6 +1,7 @@
 /** The synthetic world: grammars, operators, the safety rule, samples of every kind, and the judge. */
 export type { CompiledGrammar } from "./compile.js";
 export { createSamples } from "./generate.js";
+export { generateWorld, type WorldOptions } from "./generateWorld.js";
 export { type DecodedSample, decode, readRow, type SampleRow, trueOutput } from "./judge.js";
 export { parseWorld } from "./parse.js";
 export {
@@ -15,5 +16,6 @@ export {
 } from "./samples.js";
 export { type WorldFile, worldSchema } from "./schema.js";
 export { availableTestSets, pretrainSamples, testSet, tuningSamples } from "./sets.js";
+export { shippedWorldFiles } from "./shipped.js";
 export type { BranchRule, SampleAddress, Vocabulary, World } from "./types.js";
 export { repeatedTextShare, type WorldReport, worldReport } from "./worldReport.js";

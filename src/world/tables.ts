@@ -1,4 +1,4 @@
-import { type createStream, permutation, randomKey } from "../random/index.js";
+import { permutation, type RandomStream, randomKey } from "../random/index.js";
 
 /** Rules of some leaf symbols: `count` different rules of `length` terminals for each. */
 export interface LeafShape {
@@ -94,10 +94,6 @@ export function operatorTables(
 }
 
 /** A random right side of `length` symbols of `choices`, as text. */
-export function randomRule(
-  choices: readonly string[],
-  length: number,
-  stream: ReturnType<typeof createStream>,
-): string {
+export function randomRule(choices: readonly string[], length: number, stream: RandomStream): string {
   return Array.from({ length }, () => choices[stream.integer(choices.length)]!).join(" ");
 }
