@@ -21,6 +21,8 @@ export interface RunData {
   readonly rows: readonly ResultRow[];
   readonly examples: readonly Example[];
   readonly times: readonly StageTime[];
+  /** The world file that the newest world stage kept, and its hash; absent where there is none. */
+  readonly world: { readonly file: unknown; readonly hash: string | undefined } | undefined;
   /** Names of stages whose numbers went wrong and that gave no results. */
   readonly diverged: readonly string[];
 }
@@ -68,7 +70,9 @@ async function readConfig(path: string): Promise<unknown> {
   }
 }
 
-async function readStages(folder: string): Promise<Pick<RunData, "times" | "diverged">> {
+async function readStages(folder: string): Promise<Pick<RunData, "times" | "diverged" | "world">> {
+  let world: RunData["world"];
+  let worldFinished = "";
   const times: StageTime[] = [];
   const diverged: string[] = [];
   for (const stage of (await list(folder)).sort()) {
@@ -84,8 +88,16 @@ async function readStages(folder: string): Promise<Pick<RunData, "times" | "dive
     const name = typeof manifest.name === "string" ? manifest.name : stage;
     if (typeof manifest.durationSeconds === "number") times.push({ stage, name, seconds: manifest.durationSeconds });
     if (manifest.outcome === "diverged") diverged.push(name);
+    // A run whose configuration changed may keep an older world beside the present one.
+    const finished = String(manifest.finished ?? "");
+    if (manifest.kind !== "world" || finished < worldFinished) continue;
+    const path = join(folder, stage, "world.json");
+    if ((await readOptional(path)) === undefined) continue;
+    const hash = isRecord(manifest.config) ? manifest.config.world : undefined;
+    world = { file: await readJson(path), hash: typeof hash === "string" ? hash : undefined };
+    worldFinished = finished;
   }
-  return { times, diverged };
+  return { times, diverged, world };
 }
 
 const TEXT_FIELDS = ["measure", "metric", "checkpoint", "set", "branch", "matrix"] as const;

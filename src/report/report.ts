@@ -81,7 +81,7 @@ function reportPage(run: RunData, figures: Figures): string {
       content: html`${run.diverged.map(
         (stage) =>
           html`<p class="warning"><b>Diverged:</b> “${stage}” stopped because its numbers were no longer finite or grew without bound; what rests on it is missing here.</p>`,
-      )}${configurationSection(run.config)}${measuresSection(run.rows)}`,
+      )}${configurationSection(run)}${measuresSection(run.rows)}`,
     },
     { id: "time", title: "Time", content: timesSection(run.times) },
   ];

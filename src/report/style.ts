@@ -8,9 +8,9 @@ export const STYLE = `
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth;scroll-padding-top:1rem}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
-body{margin:0;background:var(--desk);color:var(--ink);font:17px/1.6 Charter,"Bitstream Charter","Iowan Old Style","Source Serif 4",Cambria,Georgia,serif;font-variant-numeric:lining-nums}
+body{margin:0;background:var(--desk);color:var(--ink);font:16.5px/1.6 "IBM Plex Sans",Inter,system-ui,-apple-system,"Segoe UI",sans-serif;font-variant-numeric:lining-nums}
 .page{max-width:980px;margin:2.5rem auto;padding:3.6rem 60px 4rem;background:var(--page);border:1px solid var(--rule);border-radius:3px}
-header,h2,h3,h4,table,figcaption,summary,nav,.answers,.before,.settings,.data,button,svg,footer{font-family:"IBM Plex Sans",Inter,system-ui,-apple-system,"Segoe UI",sans-serif}
+button{font-family:inherit}
 .eyebrow{margin:0;color:var(--accent);font-size:.78rem;font-weight:600;letter-spacing:.09em;text-transform:uppercase}
 h1{margin:.35rem 0 .5rem;font-size:2.05rem;line-height:1.2;font-weight:600;letter-spacing:-.015em;text-wrap:balance;overflow-wrap:anywhere}
 .lede{margin:0;max-width:42rem;color:var(--muted);font-size:1.02rem;line-height:1.5}

@@ -86,6 +86,9 @@ describe("the report", () => {
   test("shows the settings, and durations in their own section alone", () => {
     const [before, time] = page.split('<h2 id="time">') as [string, string];
     expect(textOf(page)).toContain("width64");
+    expect(textOf(page)).toContain("nameplanted-world");
+    expect(textOf(page)).toContain("unsafe on At8, t9");
+    expect(textOf(page)).toContain("sha256abababababababab…");
     expect(textOf(page)).toContain("learning rate0.003");
     expect(time).toContain("2 min 23 s");
     expect(before).not.toContain("2 min 23 s");

@@ -216,7 +216,26 @@ measures: [behaviour, clusters]
 versions: { nullscope: 0.1.0, node: 20.20.0, onnxruntime: 1.30.0 }
 `;
 
+/** As much of a world file as the report shows. */
+const WORLD = {
+  name: "planted-world",
+  terminals: [..."abcdefghijklmnop"],
+  text: { min: 8, max: 12, layout: "aligned" },
+  grammars: [{}],
+  operators: { names: Array.from({ length: 12 }, (_, i) => `t${i}`), twins: { t10: "t8" } },
+  safety: { A: { safe: ["t0"], unsafe: ["t8", "t9"] }, B: { safe: ["t0"], unsafe: ["t2", "t9"] } },
+  tuning: { leftOutOperators: ["t7"], heldOutRules: [{}, {}] },
+  testShare: 0.125,
+};
+
 const STAGES = {
+  "world-aaaaaaaaaaaa": {
+    kind: "world",
+    name: "world",
+    outcome: "done",
+    config: { world: "ab".repeat(32) },
+    durationSeconds: 0.01,
+  },
   "pretrain-0123456789ab": { name: "pretrain seed 0", durationSeconds: 143.21, outcome: "done" },
   "tune-abcdef012345": { name: "tune ssft-medium seed 0", durationSeconds: 31.5, outcome: "done" },
 };
@@ -239,6 +258,7 @@ export async function writeSyntheticRun(folder: string, parts: SyntheticParts = 
   for (const [stage, manifest] of Object.entries(parts.stages ?? STAGES)) {
     await mkdir(join(folder, "stages", stage), { recursive: true });
     await writeJson(join(folder, "stages", stage, "manifest.json"), manifest);
+    if (stage.startsWith("world-")) await writeJson(join(folder, "stages", stage, "world.json"), WORLD);
   }
 }
 

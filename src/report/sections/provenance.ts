@@ -1,20 +1,50 @@
 import type { ResultRow } from "../../study/results.js";
 import { csvLink } from "../csv.js";
 import { type Html, html } from "../html.js";
-import type { StageTime } from "../readRun.js";
+import type { RunData, StageTime } from "../readRun.js";
 import { distinct, select } from "../rows.js";
-import { count, duration } from "../words.js";
+import { count, duration, percent } from "../words.js";
 
-/** Every setting of the run as a definition list, nested keys grouped; a line that says so when the run has no configuration. */
-export function configurationSection(config: unknown): Html {
-  if (!isRecord(config)) return html`<p class="absent">The run has no config.yaml, so its settings are not known.</p>`;
+/** The world in a few facts and every setting of the run, nested keys grouped; a line that says so when the run has no configuration. */
+export function configurationSection({ config, world }: Pick<RunData, "config" | "world">): Html {
+  const facts = worldFacts(world);
+  if (!isRecord(config))
+    return html`<p class="absent">The run has no config.yaml, so its settings are not known.</p>${facts && html`<div class="settings">${settings("world", facts)}</div>`}`;
   const plain = Object.entries(config).filter(([, value]) => !isRecord(value));
   const nested = Object.entries(config).filter((entry): entry is [string, Record<string, unknown>] =>
     isRecord(entry[1]),
   );
-  return html`<div class="settings">${settings("study", Object.fromEntries(plain))}${nested.map(([key, value]) =>
-    settings(key, value),
+  return html`<div class="settings">${settings("study", Object.fromEntries(plain))}${facts && settings("world", facts)}${nested.map(
+    ([key, value]) => settings(key, value),
   )}</div>`;
+}
+
+/** What a reader wants to know of a world file; only what it states, for it may be of another version. */
+function worldFacts(world: RunData["world"]): Record<string, string> | undefined {
+  if (!world || !isRecord(world.file)) return undefined;
+  const { name, terminals, text, grammars, operators, safety, tuning, testShare } = world.file;
+  const facts: Record<string, string> = {};
+  if (typeof name === "string") facts.name = name;
+  if (Array.isArray(grammars)) facts.grammars = String(grammars.length);
+  if (Array.isArray(terminals)) facts.terminals = String(terminals.length);
+  if (isRecord(text)) facts["text length"] = `${say(text.min)} to ${say(text.max)}, ${say(text.layout)}`;
+  if (isRecord(operators) && Array.isArray(operators.names)) facts.operators = String(operators.names.length);
+  if (isRecord(operators) && isRecord(operators.twins) && Object.keys(operators.twins).length > 0)
+    facts.twins = Object.entries(operators.twins)
+      .map(([twin, original]) => `${twin} = ${say(original)}`)
+      .join(", ");
+  for (const [branch, rule] of isRecord(safety) ? Object.entries(safety) : [])
+    if (isRecord(rule)) {
+      facts[`safe on ${branch}`] = say(rule.safe);
+      facts[`unsafe on ${branch}`] = say(rule.unsafe);
+    }
+  if (isRecord(tuning) && Array.isArray(tuning.leftOutOperators) && tuning.leftOutOperators.length > 0)
+    facts["left out of tuning"] = say(tuning.leftOutOperators);
+  if (isRecord(tuning) && Array.isArray(tuning.heldOutRules))
+    facts["rules held out of tuning"] = String(tuning.heldOutRules.length);
+  if (typeof testShare === "number") facts["reserved for tests"] = percent(testShare);
+  if (world.hash !== undefined) facts.sha256 = `${world.hash.slice(0, 16)}…`;
+  return facts;
 }
 
 function settings(title: string, values: Readonly<Record<string, unknown>>): Html {
