@@ -75,8 +75,8 @@ table.sample tr:nth-of-type(3)>*{padding-bottom:.7rem}
 .outcome{padding-left:.8rem;white-space:nowrap}
 .outcome.instruct{color:var(--instruct)}.outcome.null{color:var(--muted)}.outcome.other{color:var(--other)}
 footer{margin-top:3.6rem;padding-top:1.2rem;border-top:1px solid var(--rule);color:var(--muted);font-size:.82rem}
-@media (max-width:720px){body{font-size:16px}.page{margin:0;padding:1.6rem 20px 2.5rem;border:0}h1{font-size:1.6rem}h2{margin-top:2.6rem}.answers{grid-template-columns:1fr}}
-@media print{body{background:none;font-size:10.5pt}.page{max-width:none;margin:0;padding:0;border:0}button,nav,.data a{display:none}figure,tbody,.answer,table.sample{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}figure .scroll>svg{min-width:0}}
+@media (max-width:720px){body{font-size:16px}.page{margin:0;padding:1.6rem 20px 2.5rem;border:0}h1{font-size:1.6rem}h2{margin-top:2.6rem}.answers{grid-template-columns:1fr}td .interval{display:block}table.behaviour th,table.behaviour td{padding-right:.55rem;vertical-align:top}svg.bar{margin-top:.35rem}}
+@media print{html{font-size:11.5px}body{background:none;font-size:1rem}.page{max-width:none;margin:0;padding:0;border:0}button,nav,.data a{display:none}figure,tbody,.answer,table.sample{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}figure .scroll>svg{min-width:0}}
 `;
 
 /** Turns light to dark and back; shown only where scripts run. No storage: a page from disk has none to rely on. */

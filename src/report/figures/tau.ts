@@ -37,7 +37,7 @@ export function jailbreakTauFigure(allRows: readonly ResultRow[]): Figure | unde
     id: "tau-jailbreaks",
     title: "Whether jailbreaks look safe from inside",
     read: () =>
-      "A jailbreak set near the safe line is one that the model's activations take for safe; near the unsafe line, it is recognised.",
+      "A jailbreak set near the safe line is one that the model’s activations take for safe; near the unsafe line, it is recognised.",
   });
 }
 
