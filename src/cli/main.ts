@@ -5,11 +5,13 @@ import { Command, CommanderError } from "commander";
 import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
 import { nullscopeVersion } from "../study/runConfig.js";
+import { registerData } from "./data.js";
 import { registerGraph } from "./graph.js";
 import { clean, type Io, processIo } from "./io.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
+import { registerWorld } from "./world.js";
 
 /** The `nullscope` command with all its subcommands. */
 export function createProgram(io: Io): Command {
@@ -39,6 +41,8 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerStudy(program, io);
   registerReport(program, io);
   registerResults(program, io);
+  registerData(program, io);
+  registerWorld(program, io);
   registerGraph(program, io);
   return program;
 }
