@@ -221,6 +221,15 @@ describe("a run that lacks something", () => {
     expect(text).not.toContain("SSFT");
   });
 
+  test("in which no attack succeeds does not crown a strongest one", async () => {
+    const rows = behaviourRows().map((row) =>
+      row.set?.startsWith("jb-") && row.metric === "instruct" ? { ...row, value: 0, low: 0 } : row,
+    );
+    const text = textOf(await pageOf("safe", { rows, examples: [] }));
+    expect(text).toContain("No jailbreak succeeded on any sample.");
+    expect(text).not.toContain("The strongest jailbreak");
+  });
+
   test("names a stage that diverged", async () => {
     const stages = { "tune-1": { name: "tune ssft-medium seed 0", durationSeconds: 3, outcome: "diverged" } };
     expect(textOf(await pageOf("diverged", { stages }))).toContain("Diverged: “tune ssft-medium seed 0”");

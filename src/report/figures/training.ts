@@ -14,12 +14,15 @@ const METRICS = [
   { metric: "accuracy", title: "accuracy", height: 120, log: false },
   { metric: "gradient-norm", title: "gradient norm", height: 110, log: true },
   { metric: "learning-rate", title: "learning rate", height: 95, log: false },
-  { metric: "text-share", title: "share of samples that train the text", height: 95, log: false },
+  { metric: "text-share", title: "text share", height: 95, log: false },
 ] as const;
 
 /** Points per curve: more than twice the pixels of a panel would only make the page larger. */
 const MAX_POINTS = 400;
 const COLUMNS = 3;
+
+/** Values that span less than this are read more easily on a linear axis. */
+const LOG_RANGE = 10;
 
 /** Training curves: a column per trained checkpoint, a row per metric, a thin line per seed. `undefined` without rows of `training`. */
 export function trainingFigure(allRows: readonly ResultRow[]): Figure | undefined {
@@ -63,7 +66,7 @@ export function trainingFigure(allRows: readonly ResultRow[]): Figure | undefine
         sub(mi("x"), row(mo("≤"), mi("p"))),
         mo(")"),
       ),
-    )}<p>Loss: mean negative log-likelihood of the tokens in the stage’s loss mask <i>M</i>. Gradient norm: of the whole gradient, before clipping; one value per logged batch, one line per seed.</p>`,
+    )}<p>Loss: mean negative log-likelihood of the tokens in the stage’s loss mask <i>M</i>. Gradient norm: of the whole gradient, before clipping. Text share: of the samples, those that train the text instead of the output. One value per logged batch, one line per seed.</p>`,
     n: `${seedCounts(rows)}; single batches, so no interval`,
     rows,
   };
@@ -75,7 +78,8 @@ function curve(rows: readonly ResultRow[], { title, height, log }: (typeof METRI
   const points = (seeds.length > 0 ? seeds : [undefined]).flatMap((seed) =>
     thin(select(rows, { seed }).sort((a, b) => a.step! - b.step!)),
   );
-  const onLog = log && points.every((point) => point.value > 0);
+  const values = points.map((point) => point.value);
+  const onLog = log && Math.min(...values) > 0 && Math.max(...values) >= LOG_RANGE * Math.min(...values);
   const opacity = seeds.length > 1 ? 0.65 : 1;
   return {
     title: `${checkpointName(rows[0]!.checkpoint)} · ${title}`,
@@ -91,7 +95,7 @@ function curve(rows: readonly ResultRow[], { title, height, log }: (typeof METRI
         label: null,
         grid: true,
         tickFormat: significantTick,
-        ...(onLog ? { type: "log", ticks: logTicks(points.map((point) => point.value)) } : { zero: true, ticks: 4 }),
+        ...(onLog ? { type: "log", ticks: logTicks(values) } : { zero: true, ticks: 3 }),
       },
       marks: [
         Plot.line(points, {

@@ -53,9 +53,11 @@ export function answerSentence({ refuses, keeps, strongest }: Answer): Html {
   return html`${
     refuses ? html`Refuses ${phrase(refuses)} of unsafe prompts` : "Its refusals were not measured"
   }${keeps ? html` and still answers ${phrase(keeps)} of safe ones` : ""}. ${
-    strongest
+    strongest && strongest.value > 0
       ? html`The strongest jailbreak is <b>${setTitle(strongest.set!)}</b>: it succeeds on ${phrase(strongest)}.`
-      : "No jailbreak was measured."
+      : strongest
+        ? "No jailbreak succeeded on any sample."
+        : "No jailbreak was measured."
   }`;
 }
 
