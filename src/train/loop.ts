@@ -39,6 +39,8 @@ export interface TrainOptions {
   readonly adamw: AdamwOptions;
   readonly clip: number;
   readonly schedule: ScheduleOptions;
+  /** Stop when this many steps are done; by default at the end of the schedule. */
+  readonly until?: number;
   readonly batch: number;
   readonly time: number;
   readonly pad: number;
@@ -61,7 +63,7 @@ export function freshState(parameters: Float32Array): TrainState {
 }
 
 /**
- * Trains from `state` to the schedule's last step. The result depends on the state and the options alone.
+ * Trains from `state` to the schedule's last step (or `until`). The result depends on the state and the options alone.
  * Throws DivergedError when a loss or the weights are no longer finite, or a loss is ten times that of guessing; and
  * `signal.reason` between two steps when asked to stop.
  */
@@ -69,9 +71,10 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
   const { model, schedule, adamw, batchAt, batchName, onStep, signal } = options;
   const executable = await engine.compile(trainStepProgram(options));
   const mask = decayMask(gptParameters(model), gptLayout(model));
+  const end = Math.min(schedule.steps, options.until ?? schedule.steps);
   const worstLoss = 10 * Math.log(model.vocabulary);
   let { parameters, firstMoment, secondMoment } = state;
-  for (let step = state.step; step < schedule.steps; step++) {
+  for (let step = state.step; step < end; step++) {
     signal?.throwIfAborted();
     const learningRate = warmupCosine(step, schedule);
     const bias = (beta: number) => Float32Array.of(1 - beta ** (step + 1));
@@ -106,5 +109,5 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
       `${batchName}, step ${schedule.steps}`,
       Number.NaN,
     );
-  return { parameters, firstMoment, secondMoment, step: Math.max(state.step, schedule.steps) };
+  return { parameters, firstMoment, secondMoment, step: Math.max(state.step, end) };
 }

@@ -1,0 +1,144 @@
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  add,
+  concat,
+  emitOnnx,
+  gather,
+  gradients,
+  linear,
+  matmul,
+  mul,
+  program,
+  reshape,
+  ShapeError,
+  slice,
+  sum,
+  type Tensor,
+  where,
+} from "../../src/tensor/index.js";
+import { cpuEngine } from "../engines.js";
+
+const engine = cpuEngine();
+afterAll(() => engine.release());
+
+/** The error that `body` throws over inputs of these shapes. */
+function failure(shapes: Record<string, readonly number[]>, body: (inputs: Record<string, Tensor>) => Tensor): Error {
+  const specs = Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => [name, { shape, dtype: "float32" as const }]),
+  );
+  try {
+    program<string, "y">("p", specs, (inputs) => ({ y: body(inputs) }));
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+describe("a shape error names the operation, both shapes and the caller's line", () => {
+  test.each([
+    ["add", { a: [2, 3], b: [4] }, (x: Record<string, Tensor>) => add(x.a!, x.b!), /add: shapes \[2, 3\] and \[4\]/],
+    [
+      "matmul",
+      { a: [2, 3], b: [4, 5] },
+      (x: Record<string, Tensor>) => matmul(x.a!, x.b!),
+      /matmul: shapes \[2, 3\] and \[4, 5\]: inner sizes 3 and 4 differ/,
+    ],
+    [
+      "linear",
+      { a: [2, 3], b: [5, 4] },
+      (x: Record<string, Tensor>) => linear(x.a!, x.b!),
+      /matmul: shapes \[2, 3\] and \[5, 4\] \(transposed\): inner sizes 3 and 4 differ/,
+    ],
+    [
+      "reshape",
+      { a: [2, 3] },
+      (x: Record<string, Tensor>) => reshape(x.a!, [4, -1]),
+      /reshape: \[2, 3\] has 6 elements and does not fit \[4, -1\]/,
+    ],
+    [
+      "slice",
+      { a: [2, 3] },
+      (x: Record<string, Tensor>) => slice(x.a!, 1, 2, 5),
+      /slice: 2\.\.5 is outside axis 1 of \[2, 3\]/,
+    ],
+    [
+      "concat",
+      { a: [2, 3], b: [3, 3] },
+      (x: Record<string, Tensor>) => concat([x.a!, x.b!], 1),
+      /concat: float32 \[3, 3\] does not join float32 \[2, 3\] along axis 1/,
+    ],
+    [
+      "gather",
+      { a: [2, 3], b: [3] },
+      (x: Record<string, Tensor>) => gather(x.a!, x.b!),
+      /gather: dtype float32 of shape \[3\] is not int32 or int64/,
+    ],
+    [
+      "where",
+      { a: [2, 3], b: [2, 3] },
+      (x: Record<string, Tensor>) => where(x.a!, x.b!, 0),
+      /where: dtype float32 of shape \[2, 3\] is not bool/,
+    ],
+  ] as const)("%s", (_name, shapes, body, message) => {
+    const error = failure(shapes, body);
+    expect(error).toBeInstanceOf(ShapeError);
+    expect(error.message).toMatch(message);
+    expect(error.message).toMatch(/\(at .*program\.test\.ts:\d+:\d+\)$/);
+  });
+});
+
+test("an output that depends on another program's input is refused", () => {
+  let stolen: Tensor | undefined;
+  program("one", { x: { shape: [2], dtype: "float32" } }, ({ x }) => {
+    stolen = x;
+    return { y: add(x, 1) };
+  });
+  expect(() => program("two", { z: { shape: [2], dtype: "float32" } }, ({ z }) => ({ y: mul(z, stolen!) }))).toThrow(
+    /two: an output depends on input "x" of another program/,
+  );
+});
+
+test("the gradient of something that is no scalar asks for a seed", () => {
+  expect(() =>
+    program("p", { x: { shape: [2], dtype: "float32" } }, ({ x }) => ({ y: gradients(x, [x])[0]! })),
+  ).toThrow(/output of shape \[2\] is no scalar/);
+});
+
+test("the same program is the same bytes, and what no output needs is not in them", () => {
+  const build = (extra: boolean) =>
+    program("p", { x: { shape: [3, 4], dtype: "float32" }, w: { shape: [4, 4], dtype: "float32" } }, ({ x, w }) => {
+      if (extra) mul(matmul(x, w), 3);
+      return { y: sum(matmul(x, w)) };
+    });
+  const bytes = emitOnnx(build(false), { device: "cpu" });
+  expect(Buffer.from(emitOnnx(build(true), { device: "cpu" })).equals(Buffer.from(bytes))).toBe(true);
+});
+
+test("programs of one structure share one session", async () => {
+  let sessions = 0;
+  const { createSession } = engine.runtime;
+  const counting = {
+    ...engine.runtime,
+    createSession: (...args: Parameters<typeof createSession>) => {
+      sessions += 1;
+      return createSession(...args);
+    },
+  };
+  const { createEngine } = await import("../../src/tensor/index.js");
+  const other = createEngine(counting);
+  const build = (size: number) => program("p", { x: { shape: [size], dtype: "float32" } }, ({ x }) => ({ y: sum(x) }));
+  await Promise.all([other.compile(build(3)), other.compile(build(3)), other.compile(build(4))]);
+  expect(sessions).toBe(2);
+  await other.release();
+});
+
+test("an array of the wrong size or type is refused with the program's and the input's name", async () => {
+  const compiled = await engine.compile(
+    program("p", { x: { shape: [2, 3], dtype: "float32" } }, ({ x }) => ({ y: sum(x) })),
+  );
+  await expect(compiled.run({ x: new Float32Array(5) })).rejects.toThrow(
+    'program p: input "x" wants float32 [2, 3] (6 values), got Float32Array of 5',
+  );
+  await expect(compiled.run({ x: new Float64Array(6) })).rejects.toThrow("got Float64Array of 6");
+  await expect(compiled.run({} as never)).rejects.toThrow("got nothing");
+});
