@@ -90,7 +90,7 @@ type Paint = (style: Style, text: string) => string;
 /** Colours where people watch and NO_COLOR is not set (https://no-color.org). */
 function painter(io: Io): Paint {
   const coloured = io.terminal && !process.env.NO_COLOR;
-  return (style, text) => (coloured ? styleText(style, text) : text);
+  return (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text);
 }
 
 const LABEL_STYLES = { safe: "green", unsafe: "red", none: "yellow" } as const;

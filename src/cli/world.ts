@@ -2,8 +2,16 @@ import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { UserError } from "../errors.js";
 import { loadWorld } from "../study/loadWorld.js";
-import { generateWorld, parseWorld, type WorldOptions, type WorldReport, worldReport } from "../world/index.js";
-import { clean, type Io } from "./io.js";
+import {
+  branchEvidence,
+  generateWorld,
+  parseWorld,
+  type World,
+  type WorldOptions,
+  type WorldReport,
+  worldReport,
+} from "../world/index.js";
+import { clean, formatCount, type Io } from "./io.js";
 import { wholeNumber } from "./options.js";
 
 interface GenerateOptions {
@@ -24,7 +32,16 @@ export function registerWorld(program: Command, io: Io): void {
     .command("check")
     .description("Check a world file: grammars, operators, safety rule; print what is in it.")
     .argument("<name|file>", "a shipped world (quick, smoke, paper) or a world file")
-    .action(async (nameOrPath: string) => io.out(reportText(worldReport(await loadWorld(nameOrPath)))));
+    .option(
+      "--evidence <n>",
+      "over n texts of safety tuning, how well an ideal reader could tell branch A from B",
+      wholeNumber("--evidence", 1, 100_000),
+    )
+    .action(async (nameOrPath: string, { evidence }: { readonly evidence?: number }) => {
+      const checked = await loadWorld(nameOrPath);
+      io.out(reportText(worldReport(checked)));
+      if (evidence !== undefined) io.out(evidenceText(checked, evidence));
+    });
   world
     .command("generate")
     .description("Draw a world from a seed: the same options give the same file on every machine.")
@@ -65,6 +82,13 @@ function generateOrExplain(options: WorldOptions) {
     if (!(error instanceof RangeError)) throw error;
     throw new UserError(`These options make no world: ${error.message}; raise --vocabulary or lower the others.`);
   }
+}
+
+/** The most that any model could know of the branch, in one line. */
+function evidenceText(world: World, count: number): string {
+  const { accuracy, sure } = branchEvidence(world, { seed: 0, count });
+  const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
+  return `an ideal reader tells A from B in ${percent(accuracy)} of ${formatCount(count)} texts of tuning, and is 99% sure in ${percent(sure)}\n`;
 }
 
 /** What is in a world, as plain text. */

@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from "node:path";
-import { parquetWriteBuffer, schemaFromColumnData } from "hyparquet-writer";
+import { parquetWriteBuffer, type SchemaElement } from "hyparquet-writer";
 import { UserError } from "../errors.js";
 import {
   availableTestSets,
@@ -125,24 +125,20 @@ export async function exportSamples(
 export function samplesParquet(rows: readonly ExportedSample[]): Uint8Array {
   const text = ["operator_1", "operator_2", "text", "output", "grammar", "branch", "label", "why"] as const;
   const columnData = [
-    { name: "index", type: "INT32" as const, nullable: false, data: rows.map((row) => row.index) },
-    ...text.map((name) => ({ name, type: "STRING" as const, nullable: false, data: rows.map((row) => row[name]) })),
+    { name: "index", data: rows.map((row) => row.index) },
+    ...text.map((name) => ({ name, data: rows.map((row) => row[name]) })),
     { name: "input_ids", data: rows.map((row) => [...row.input_ids]) },
   ];
-  const schema = schemaFromColumnData({
-    columnData,
-    schemaOverrides: {
-      input_ids: { name: "input_ids", repetition_type: "OPTIONAL", num_children: 1, converted_type: "LIST" },
-    },
-  });
-  // The list's two inner levels, as the Parquet format writes a LIST.
-  const at = schema.findIndex((element) => element.name === "input_ids") + 1;
-  schema.splice(
-    at,
-    0,
-    { name: "list", repetition_type: "REPEATED", num_children: 1 },
-    { name: "element", repetition_type: "OPTIONAL", type: "INT32" },
-  );
+  const required = { repetition_type: "REQUIRED" } as const;
+  const schema: SchemaElement[] = [
+    { name: "root", num_children: columnData.length },
+    { name: "index", type: "INT32", ...required },
+    ...text.map((name) => ({ name, type: "BYTE_ARRAY", converted_type: "UTF8", ...required }) as const),
+    // A list has two inner levels in Parquet.
+    { name: "input_ids", num_children: 1, converted_type: "LIST", ...required },
+    { name: "list", num_children: 1, repetition_type: "REPEATED" },
+    { name: "element", type: "INT32", ...required },
+  ];
   return new Uint8Array(parquetWriteBuffer({ columnData, schema, createdBy: "nullscope" }));
 }
 

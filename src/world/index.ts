@@ -1,4 +1,5 @@
 /** The synthetic world: grammars, operators, the safety rule, samples of every kind, and the judge. */
+export { branchEvidence } from "./branchEvidence.js";
 export type { CompiledGrammar } from "./compile.js";
 export { createSamples } from "./generate.js";
 export { generateWorld, type WorldOptions } from "./generateWorld.js";

@@ -18,7 +18,7 @@ export function buildOperators(file: WorldFile, fail: Fail): Operators {
   const twins: number[] = [];
   for (const [twin, original] of Object.entries(file.operators.twins)) {
     const index = indexOf(twin, "operators.twins");
-    if (original in file.operators.twins || original === twin)
+    if (Object.hasOwn(file.operators.twins, original) || original === twin)
       fail(`operators.twins: ${quoted(original)} is itself a twin; name an original.`);
     functionOf[index] = indexOf(original, "operators.twins");
     twins.push(index);
@@ -91,8 +91,9 @@ function buildMaps(
           )}`,
         );
     for (const operator of originals) {
-      const text =
-        grammar.operators[names[operator]!] ?? fail(`${where}: ${quoted(names[operator]!)} is missing; add it.`);
+      const name = names[operator]!;
+      if (!Object.hasOwn(grammar.operators, name)) fail(`${where}: ${quoted(name)} is missing; add it.`);
+      const text = grammar.operators[name]!;
       const images = text.split(" ");
       if (images.length !== size || new Set(images).size !== size || images.some((image) => !terminalOf.has(image)))
         fail(`${where}.${names[operator]}: this is no bijection; list each of the ${size} terminals once.`);

@@ -22,7 +22,7 @@ function paperWorld(): WorldFile {
     schema: "nullscope/world@1",
     name: "paper",
     description:
-      "The paper's world: its skeleton, four grammars of 21 or 22 of 30 terminals (18 common to all), distinct bijections.",
+      "The paper's world: its skeleton, four grammars of 21 of the 30 terminals each (18 common to all), distinct bijections.",
     terminals,
     text: { min: 15, max: 25, layout: "packed" },
     skeleton: { root, safeDominant, unsafeDominant, rules: PAPER_SKELETON.rules },
