@@ -22,7 +22,10 @@ interface DataOptions {
 
 /** Adds `nullscope data preview` and `nullscope data export`. */
 export function registerData(program: Command, io: Io): void {
-  const data = program.command("data").description("Look at the samples of a world, or write them as a dataset.");
+  const data = program
+    .command("data")
+    .helpCommand(false)
+    .description("Look at the samples of a world, or write them as a dataset.");
   data
     .command("preview")
     .description("Print samples of one kind: branch, operators, text, answer, label and why.")

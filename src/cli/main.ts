@@ -78,10 +78,15 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
 
 /** Commander's complaint as one sentence that ends in what to do. */
 function usageSentence(error: CommanderError, argv: readonly string[], program: Command): string {
-  if (error.code === "commander.unknownCommand") {
-    const known = program.commands.map((command) => command.name());
-    const given = argv.find((word) => !word.startsWith("-")) ?? "";
-    return `There is no command ${JSON.stringify(given)}; did you mean ${JSON.stringify(closest(given, known))}? Commands: ${known.join(", ")}.`;
+  if (error.code === "commander.unknownCommand" || error.code === "commander.help") {
+    // The command that was reached, such as `nullscope data`, and the word that names none of its subcommands.
+    const words = argv.filter((word) => !word.startsWith("-"));
+    const parent = program.commands.find((command) => command.name() === words[0]) ?? program;
+    const known = parent.commands.map((command) => command.name());
+    const given = words[parent === program ? 0 : 1];
+    const whose = parent === program ? "" : `${parent.name()} `;
+    if (given === undefined) return `"nullscope ${whose.trim()}" needs one of its commands: ${known.join(", ")}.`;
+    return `There is no command ${JSON.stringify(whose + given)}; did you mean ${JSON.stringify(whose + closest(given, known))}? Commands: ${known.join(", ")}.`;
   }
   const [what, hint] = error.message.replace(/^error: /, "").split("\n");
   const suggestion = hint === undefined ? "" : ` ${hint.replace(/^\(|\)$/g, "")}`;

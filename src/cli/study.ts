@@ -106,7 +106,16 @@ export async function runToEnd(
   }
   if (json)
     io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
+  if (!json && !summary.interrupted) await printBehaviour(runFolder, io);
   conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), io);
+}
+
+/** The behaviour of every checkpoint on every set, as the first answer of a study. */
+async function printBehaviour(runFolder: string, io: Io): Promise<void> {
+  const run = await openRun(runFolder);
+  if (!run.measures.includes("behaviour")) return;
+  const { summaryLines } = await import("../report/terminal.js");
+  io.out(`\n${summaryLines(await run.results("behaviour").rows()).join("\n")}\n\n`);
 }
 
 /** Writes the report where there is anything to report, and where it is not there already as it would be; its path. */

@@ -27,7 +27,10 @@ interface GenerateOptions {
 
 /** Adds `nullscope world check` and `nullscope world generate`. */
 export function registerWorld(program: Command, io: Io): void {
-  const world = program.command("world").description("Check a world file, or draw a new one from a seed.");
+  const world = program
+    .command("world")
+    .helpCommand(false)
+    .description("Check a world file, or draw a new one from a seed.");
   world
     .command("check")
     .description("Check a world file: grammars, operators, safety rule; print what is in it.")
