@@ -49,6 +49,7 @@ function paperWorld(): WorldFile {
  */
 const SMALL_LEVELS = {
   // Three symbols as in every other rule of a dominant node: all their texts have 12 letters, and lengths give nothing away.
+  q: ["w o m", "m o x"],
   p: ["m n o", "o o w"],
   // One rule more than the paper's for each B node, so that three can be held out and six are left.
   B1: ["x w m", "n w n", "x n w"],

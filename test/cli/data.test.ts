@@ -170,3 +170,16 @@ describe("nullscope world generate", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 });
+
+describe("a subcommand", () => {
+  it("that is missing or misspelt is asked for by name", async () => {
+    expect(await nullscope("data")).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/"nullscope data" needs one of its commands: preview, export\./),
+    });
+    expect(await nullscope("data", "exprot")).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/no command "data exprot"; did you mean "data export"\?/),
+    });
+  });
+});
