@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { closest } from "fastest-levenshtein";
+import { parseStrictJson } from "../checkpoint/strictJson.js";
 import { UserError } from "../errors.js";
 import { parseWorld, type World } from "../world/index.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
@@ -34,13 +35,16 @@ export async function loadWorld(nameOrPath: string, files: FileSystem = nodeFile
     );
   }
   if (bytes.length > MAX_WORLD_BYTES) throw new UserError(`${path} has ${bytes.length} bytes, too many for a world.`);
+  let text: string;
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    json = JSON.parse(text);
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message : "it is not UTF-8 text";
     throw new UserError(`The world file ${path} is not valid JSON: ${reason}.`);
   }
+  parseStrictJson(text, `The world file ${path}`); // JSON.parse keeps the last of two equal keys without a word
   return parseWorld(json, path);
 }
 

@@ -149,6 +149,27 @@ describe("nullscope world check", () => {
   });
 });
 
+describe("a world file", () => {
+  it("with a key twice is refused, though JSON.parse would keep the last", async () => {
+    const path = worldFile();
+    writeFileSync(path, readFileSync(path, "utf8").replace('"min":2', '"min":2,"min":3'));
+    const { code, err } = await nullscope("world", "check", path);
+    expect(code).toBe(2);
+    expect(err).toMatch(/"min"/);
+    expect(err).toMatch(/duplicate|twice/);
+  });
+
+  it("that is no JSON, or nested without end, is refused in one sentence", async () => {
+    for (const text of ["{", "[".repeat(100_000), "\ufeff{}", "null", "[]"]) {
+      const path = join(folder, "bad.json");
+      writeFileSync(path, text);
+      const { code, err } = await nullscope("world", "check", path);
+      expect({ text: text.slice(0, 5), code }).toEqual({ text: text.slice(0, 5), code: 2 });
+      expect(err.trimEnd().split("\n")).toHaveLength(1);
+    }
+  });
+});
+
 describe("nullscope world generate", () => {
   it("writes a world that checks, the same for the same seed, and never over a file", async () => {
     const make = (name: string) =>
