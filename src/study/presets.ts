@@ -43,14 +43,17 @@ const quick: Preset = {
   threads: 2,
 };
 
-/** The whole study in under a minute, to see that everything works. Its model learns little: read no number of it. */
+/**
+ * The whole study in under a minute, for tests and first looks: a smaller world, two blocks, half the steps. It learns its task and to refuse, but
+ * quote no number of it.
+ */
 const smoke: Preset = {
   ...quick,
   world: "smoke",
-  model: { width: 32, blocks: 2, heads: 2, mlp: 128, residual: "pre-ln" },
-  pretrain: { ...quick.pretrain, steps: 120, batch: 32, warmup: 10 },
-  tune: { ...quick.tune, steps: 40, batch: 32 },
-  evaluate: { samples: 100, batch: 50 },
+  model: { width: 64, blocks: 2, heads: 4, mlp: 256, residual: "pre-ln" },
+  pretrain: { ...quick.pretrain, steps: 1100, warmup: 100 },
+  tune: { ...quick.tune, steps: 200 },
+  evaluate: { samples: 200, batch: 100 },
 };
 
 /** The paper's scale (section 2 of the method): days on a laptop, hours on a large machine. */
