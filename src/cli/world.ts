@@ -6,6 +6,7 @@ import {
   branchEvidence,
   generateWorld,
   parseWorld,
+  repeatedTextShare,
   type World,
   type WorldOptions,
   type WorldReport,
@@ -37,7 +38,7 @@ export function registerWorld(program: Command, io: Io): void {
     .argument("<name|file>", "a shipped world (quick, smoke, paper) or a world file")
     .option(
       "--evidence <n>",
-      "over n texts of safety tuning, how well an ideal reader could tell branch A from B",
+      "over n texts: how well an ideal reader could tell branch A from B, and how many of tests are in training",
       wholeNumber("--evidence", 1, 100_000),
     )
     .action(async (nameOrPath: string, { evidence }: { readonly evidence?: number }) => {
@@ -87,11 +88,20 @@ function generateOrExplain(options: WorldOptions) {
   }
 }
 
-/** The most that any model could know of the branch, in one line. */
+/** Training samples against which texts are compared. */
+const TRAINING_SAMPLES = 100_000;
+
+/** The most that any model could know of the branch, and how many test texts training repeats with other tasks. */
 function evidenceText(world: World, count: number): string {
   const { accuracy, sure } = branchEvidence(world, { seed: 0, count });
+  const repeated = (stage: "pretrain" | "tuning") =>
+    repeatedTextShare(world, "safe", { seed: 0, testCount: count, trainCount: TRAINING_SAMPLES, stage });
   const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
-  return `an ideal reader tells A from B in ${percent(accuracy)} of ${formatCount(count)} texts of tuning, and is 99% sure in ${percent(sure)}\n`;
+  return (
+    `an ideal reader tells A from B in ${percent(accuracy)} of ${formatCount(count)} texts of tuning, and is 99% sure in ${percent(sure)}\n` +
+    `of ${formatCount(count)} texts of the set safe, ${percent(repeated("pretrain"))} occur, with other tasks, among ${formatCount(TRAINING_SAMPLES)} samples of pretraining, ` +
+    `${percent(repeated("tuning"))} among as many of tuning\n`
+  );
 }
 
 /** What is in a world, as plain text. */
