@@ -96,7 +96,7 @@ describe("what is refused, in one sentence that says where", () => {
     [["model.residual=post-ln"], 'model.residual must be one of "pre-ln", "released", not "post-ln".'],
     [["model.width=null"], "model.width is missing"],
     [["model=7"], "model must be settings"],
-    [["tune.warmup=501"], "tune.warmup must not exceed tune.steps, not 501."],
+    [["tune.warmup=601"], "tune.warmup must not exceed tune.steps, not 601."],
     [["tune.rates.Big=1"], "tune.rates.Big: must be a lower-case word."],
     [["tune.rates={}", "tune.rates.medium=null", "tune.rates.small=null"], "tune.rates must name at least one rate"],
     [["seeds=[1, 1]"], "seeds must differ from each other"],
