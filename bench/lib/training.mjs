@@ -1,0 +1,110 @@
+// Our training as the benchmarks drive it: through the same loop that a study runs, timed from step to step.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gptParameters, initializeParameters } from "../../dist/model/index.js";
+import { integer, randomKey } from "../../dist/random/index.js";
+import { freshState, gptLayout, pretrain, train } from "../../dist/train/index.js";
+
+export const ADAMW = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 1e-4 };
+export const CLIP = 1;
+
+/** A GPT of the given shape that reads `time` tokens. */
+export function gptOf({ time, width, blocks, heads, vocabulary = 50 }) {
+  return { vocabulary, context: time, width, blocks, heads, mlp: 4 * width, residual: "pre-ln", epsilon: 1e-5 };
+}
+
+/** A batch without padding whose every position is scored: equal work for everyone. The last id is padding's and never drawn. */
+export function fullBatch({ batch, time, vocabulary = 50 }) {
+  const key = randomKey(0, "bench");
+  const draw = (index) => Int32Array.from({ length: batch * time }, (_, i) => integer(key, index, i, vocabulary - 1));
+  return { tokens: draw(0), targets: draw(1), weights: new Float32Array(batch * time).fill(1) };
+}
+
+/** Our side of a training race. `turn(n)` trains n steps on and resolves to the seconds of each, and their losses. */
+export function ourTraining(
+  engine,
+  { model, batch, time, pad, batchAt, schedule, initial, clip = CLIP, adamw = ADAMW },
+) {
+  let state = freshState(initial);
+  return {
+    async turn(count) {
+      const seconds = [];
+      const losses = [];
+      let last;
+      // A step's time is from the end of the one before, so one step more is run than counted: the first also finds its session.
+      state = await train(engine, state, {
+        model,
+        objective: pretrain,
+        adamw,
+        clip,
+        schedule,
+        until: state.step + count + 1,
+        batch,
+        time,
+        pad,
+        batchAt,
+        batchName: "bench",
+        onStep: ({ loss }) => {
+          const now = performance.now();
+          if (last !== undefined) seconds.push((now - last) / 1000);
+          last = now;
+          losses.push(loss);
+        },
+      });
+      return { seconds, losses };
+    },
+  };
+}
+
+/** Fresh weights of a model, the same in every run. */
+export function initialWeights(model, seed = 0) {
+  return initializeParameters(gptParameters(model), gptLayout(model), seed);
+}
+
+/** Gives the peer the same model, weights and batches through files that live as long as the call. */
+export async function loadPeer(
+  peer,
+  { model, batches, pad, masked, schedule, initial, clip = CLIP, adamw = ADAMW, compile },
+) {
+  const folder = mkdtempSync(join(tmpdir(), "nullscope-bench-"));
+  try {
+    const weights = join(folder, "weights.f32");
+    writeFileSync(weights, initial);
+    // What PyTorch wants: int64 ids, and -100 where nothing is scored.
+    const ids = batches.flatMap(({ tokens, targets, weights: scored }) => [
+      BigInt64Array.from(tokens, BigInt),
+      BigInt64Array.from(targets, (id, i) => (scored[i] === 0 ? -100n : BigInt(id))),
+    ]);
+    const samples = join(folder, "batches.i64");
+    writeFileSync(samples, Buffer.concat(ids.map(({ buffer }) => Buffer.from(buffer))));
+    return await peer.ask({
+      do: "load",
+      model,
+      slots: gptLayout(model).slots,
+      weights,
+      samples,
+      batch: batches[0].tokens.length / model.context,
+      time: model.context,
+      pad,
+      masked,
+      schedule,
+      clip,
+      adamw,
+      compile,
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Throws unless both trainings give the same losses, step by step. Relative; float32 sums in another order drift as weights move. */
+export function checkParity(ours, peers, tolerance) {
+  for (let step = 0; step < Math.min(ours.length, peers.length); step++) {
+    const difference = Math.abs(ours[step] - peers[step]) / Math.abs(peers[step]);
+    if (!(difference <= tolerance))
+      throw new Error(
+        `no time is reported: at step ${step + 1} our loss is ${ours[step]} and the peer's ${peers[step]} (relative difference ${difference.toExponential(1)}, at most ${tolerance})`,
+      );
+  }
+}
