@@ -1,18 +1,8 @@
 import { broadcastShapes, sameShape } from "../shapes.js";
-import type { DType, OperationKind, OperationOf, Tensor } from "../tensor.js";
-import { CONTRIB_DOMAIN, type GraphBuilder, onnxDataType } from "./builder.js";
-
-/** What a lowering may ask besides its node's operation. */
-export interface LoweringContext {
-  readonly graph: GraphBuilder;
-  /** ONNX name of a tensor of the program. */
-  name(value: Tensor): string;
-  /** How many tensors of the program read this one. */
-  uses(value: Tensor): number;
-}
-
-/** Adds `node` to the graph and returns the ONNX name of its value. */
-type Lowering<K extends OperationKind> = (context: LoweringContext, node: Tensor, operation: OperationOf<K>) => string;
+import type { DType, OperationKind, Tensor } from "../tensor.js";
+import { CONTRIB_DOMAIN, type GraphBuilder, onnxDataType, type Target } from "./builder.js";
+import type { Lowering, LoweringContext, LoweringTable } from "./loweringTable.js";
+import { webgpuLowerings } from "./webgpu.js";
 
 /** An operation that is one ONNX operator with the same inputs. */
 function direct(type: string): Lowering<OperationKind> {
@@ -86,6 +76,8 @@ function oneHot(context: LoweringContext, ids: Tensor, size: number, dtype: DTyp
 
 /** Above this many rows a one-hot product costs more than a scatter. */
 const ONE_HOT_ROWS = 1024;
+/** Largest one-hot matrix on WebGPU: 128 MiB of float32, the standard's limit for one buffer of a shader. */
+const ONE_HOT_ELEMENTS = 2 ** 25;
 
 const scatterAdd: Lowering<"scatterAdd"> = (context, node) => {
   const { graph, name } = context;
@@ -93,7 +85,9 @@ const scatterAdd: Lowering<"scatterAdd"> = (context, node) => {
   const rows = node.shape[0]!;
   const count = ids.shape.reduce((product, size) => product * size, 1);
   const width = node.shape.slice(1).reduce((product, size) => product * size, 1);
-  if (rows <= ONE_HOT_ROWS) {
+  // ScatterND wants int64 ids, which WebGPU does not have; and it adds in no fixed order there.
+  const dense = graph.target.device === "webgpu" && rows * count <= ONE_HOT_ELEMENTS;
+  if (rows <= ONE_HOT_ROWS || dense) {
     const hot = graph.node("Reshape", [oneHot(context, ids, rows, node.dtype), graph.ints([count, rows])]);
     const flat = graph.node("Reshape", [name(updates), graph.ints([count, width])]);
     const total = graph.node("Gemm", [hot, flat], { attributes: { transA: 1 } });
@@ -137,8 +131,8 @@ const reduction =
 
 const alias: Lowering<OperationKind> = ({ name }, node) => name(node.inputs[0]!);
 
-/** How each operation becomes ONNX. The one place where devices differ. */
-const lowerings: { readonly [K in OperationKind]: Lowering<K> } = {
+/** How each operation becomes ONNX, wherever the device's own table does not say otherwise. */
+const lowerings: LoweringTable = {
   input: ({ graph }, node, { name }) => graph.input(name, node.shape, node.dtype),
   constant: ({ graph }, node, { data }) => graph.constant(data, node.shape, node.dtype),
   neg: direct("Neg"),
@@ -221,6 +215,15 @@ const lowerings: { readonly [K in OperationKind]: Lowering<K> } = {
   withGradient: alias,
 };
 
+/** What a device has to have otherwise. */
+const ownLowerings: Readonly<Record<Target["device"], Partial<LoweringTable>>> = {
+  cpu: {},
+  webgpu: webgpuLowerings,
+  cuda: {},
+};
+
 export function lower(context: LoweringContext, node: Tensor): string {
-  return (lowerings[node.operation.kind] as Lowering<OperationKind>)(context, node, node.operation);
+  const { kind } = node.operation;
+  const lowering = ownLowerings[context.graph.target.device][kind] ?? lowerings[kind];
+  return (lowering as Lowering<OperationKind>)(context, node, node.operation);
 }
