@@ -23,9 +23,7 @@ test.each(["pre-ln", "released"] as const)(
     const model: GptConfig = { ...base, residual };
     const layout = gptLayout(model);
     // Weights far larger than at the start of training: the outputs then differ from row to row and step to step.
-    const flat = Float64Array.from(initializeParameters(gptParameters(model), layout, 5), (w) =>
-      w === 1 ? 1 : 4 * w,
-    );
+    const flat = Float64Array.from(initializeParameters(gptParameters(model), layout, 5), (w) => (w === 1 ? 1 : 4 * w));
     // Rows of different length, one with padding inside, as aligned worlds have it.
     const prompts = [
       [4, 5, 6, 7, 8, 9, 10],
