@@ -10,7 +10,9 @@ for (const name of readdirSync(folder).filter((file) => file.endsWith(".json")))
   const results = JSON.parse(readFileSync(join(folder, name), "utf8"));
   passed += results.numPassedTests;
   // A file that cannot even be loaded has no tests to count, but it failed.
-  failed += results.numFailedTests + results.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length;
+  failed +=
+    results.numFailedTests +
+    results.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length;
 }
 // A failed step that is no test (types, lint, build) counts as one failure.
 if (stepFailed !== "0" && failed === 0) failed = 1;
