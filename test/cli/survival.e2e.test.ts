@@ -25,7 +25,14 @@ type Event = { event: string; stage?: string; step?: number; ran?: string[]; alr
 
 /** Starts a small study; `watch` sees each event as it comes. */
 function study(name: string, watch: (event: Event, child: ChildProcess) => void = () => {}) {
-  const changes = ["world=tiny.json", "pretrain.steps=30", "tune.steps=10", "evaluate.samples=20", "evaluate.batch=10"];
+  const changes = [
+    "world=tiny.json",
+    "pretrain.steps=30",
+    "pretrain.warmup=5",
+    "tune.steps=10",
+    "evaluate.samples=20",
+    "evaluate.batch=10",
+  ];
   const words = ["study", "smoke", "--name", name, "--json", ...changes.flatMap((change) => ["--set", change])];
   const child = spawn(process.execPath, [command, ...words], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
   const events: Event[] = [];
