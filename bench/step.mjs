@@ -31,8 +31,8 @@ export async function run({ peer: interpreter, compile = false, repeats = 7, not
       const model = gptOf(shape);
       const initial = initialWeights(model);
       const one = fullBatch(shape);
-      const setting = { model, pad: PAD, schedule: SCHEDULE, initial };
-      const ours = ourTraining(engine, { ...setting, batch, time, batchAt: () => one });
+      const setting = { model, time, pad: PAD, schedule: SCHEDULE, initial };
+      const ours = ourTraining(engine, { ...setting, batch, batchAt: () => one });
       const load = (how) => loadPeer(peer, { ...setting, batches: [one], masked: false, compile: how });
       const eager = peer && (await load(false)).id;
       const compiled = compiling ? (await load(true)).id : undefined;

@@ -24,7 +24,7 @@ export function fullBatch({ batch, time, vocabulary = 50 }) {
 /** Our side of a training race. `turn(n)` trains n steps on and resolves to the seconds of each, and their losses. */
 export function ourTraining(
   engine,
-  { model, batch, time, pad, batchAt, schedule, initial, clip = CLIP, adamw = ADAMW },
+  { model, batch, time, pad, batchAt, schedule, initial, clip = CLIP, adamw = ADAMW, onStep = () => {} },
 ) {
   let state = freshState(initial);
   return {
@@ -45,11 +45,12 @@ export function ourTraining(
         pad,
         batchAt,
         batchName: "bench",
-        onStep: ({ loss }) => {
+        onStep: (metrics) => {
+          onStep(metrics);
           const now = performance.now();
           if (last !== undefined) seconds.push((now - last) / 1000);
           last = now;
-          losses.push(loss);
+          losses.push(metrics.loss);
         },
       });
       return { seconds, losses };
@@ -65,7 +66,7 @@ export function initialWeights(model, seed = 0) {
 /** Gives the peer the same model, weights and batches through files that live as long as the call. */
 export async function loadPeer(
   peer,
-  { model, batches, pad, masked, schedule, initial, clip = CLIP, adamw = ADAMW, compile },
+  { model, batches, time, pad, masked, schedule, initial, clip = CLIP, adamw = ADAMW, compile, metrics },
 ) {
   const folder = mkdtempSync(join(tmpdir(), "nullscope-bench-"));
   try {
@@ -84,14 +85,15 @@ export async function loadPeer(
       slots: gptLayout(model).slots,
       weights,
       samples,
-      batch: batches[0].tokens.length / model.context,
-      time: model.context,
+      batch: batches[0].tokens.length / time,
+      time,
       pad,
       masked,
       schedule,
       clip,
       adamw,
       compile,
+      metrics,
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });

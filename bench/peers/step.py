@@ -75,8 +75,9 @@ class Gpt(nn.Module):
 
     def forward(self, tokens, targets):
         # Padding inside a row has to be masked; rows without any need no mask, and PyTorch is faster without.
-        mask = self.causal & (tokens != self.pad)[:, None, None, :] if self.masked else None
-        x = self.embed(tokens) + self.positions
+        time = tokens.shape[1]
+        mask = self.causal[:time, :time] & (tokens != self.pad)[:, None, None, :] if self.masked else None
+        x = self.embed(tokens) + self.positions[:time]
         for block in self.blocks:
             x = block(x, mask)
         logits = self.unembed(self.ln_final(x))
@@ -114,20 +115,26 @@ def training(request):
     # [steps, tokens and targets, batch, time]
     samples = np.fromfile(request["samples"], dtype=np.int64).reshape(-1, 2, request["batch"], request["time"])
     loss_of = torch.compile(model) if request["compile"] else model
+    metrics = open(request["metrics"], "w") if request.get("metrics") else None
 
     def steps():
         step = 0
         while True:
+            rate = learning_rate(step, **request["schedule"])
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, **request["schedule"])
+                group["lr"] = rate
             tokens, targets = torch.from_numpy(samples[step % len(samples)])
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(tokens, targets)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters.values(), request["clip"])
             optimizer.step()
-            yield loss.item(), norm.item()
             step += 1
+            row = {"step": step, "loss": loss.item(), "learningRate": rate, "gradientNorm": norm.item()}
+            if metrics is not None:
+                metrics.write(json.dumps(row) + "\n")
+                metrics.flush()
+            yield row["loss"]
 
     return steps()
 
@@ -136,9 +143,8 @@ def turn(steps, count):
     seconds, losses = [], []
     for _ in range(count):
         start = clock.perf_counter()
-        loss, _ = next(steps)
+        losses.append(next(steps))
         seconds.append(clock.perf_counter() - start)
-        losses.append(loss)
     return {"seconds": seconds, "losses": losses}
 
 
