@@ -1,5 +1,5 @@
 import type { InferenceSession, Tensor as OrtTensor, TensorConstructor } from "onnxruntime-common";
-import type { Runtime, RuntimeTensor, TensorData } from "./runtime.js";
+import type { DeviceTensor, Runtime, RuntimeTensor, TensorData } from "./runtime.js";
 
 /** The part of `onnxruntime-node` or `onnxruntime-web` that we use; either module fits. */
 export interface OnnxRuntimeModule {
@@ -17,14 +17,29 @@ export interface OnnxRuntimeOptions {
 
 /** ONNX Runtime as the engine's runtime. */
 export function onnxRuntime(ort: OnnxRuntimeModule, { device = "cpu", threads = 1 }: OnnxRuntimeOptions = {}): Runtime {
-  const toOrt = ({ dtype, shape, data }: RuntimeTensor): OrtTensor =>
-    new ort.Tensor(dtype, data as OrtTensor["data"], shape);
+  const toOrt = (value: RuntimeTensor | DeviceTensor): OrtTensor =>
+    "handle" in value
+      ? (value.handle as OrtTensor)
+      : new ort.Tensor(value.dtype, value.data as OrtTensor["data"], value.shape);
+  const fromOrt = (value: OrtTensor): TensorData | DeviceTensor =>
+    value.location === "gpu-buffer"
+      ? {
+          dtype: value.type as RuntimeTensor["dtype"],
+          shape: value.dims,
+          handle: value,
+          release: () => value.dispose(),
+        }
+      : (value.data as TensorData);
   return {
     device,
-    async createSession(model, { fuse }) {
+    keeps: device === "webgpu",
+    async createSession(model, { fuse, keep }) {
       const session = await ort.InferenceSession.create(model, {
         executionProviders: [device],
         graphOptimizationLevel: fuse ? "all" : "basic",
+        ...(keep.length > 0 && {
+          preferredOutputLocation: Object.fromEntries(keep.map((name) => [name, "gpu-buffer" as const])),
+        }),
         executionMode: "sequential",
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
@@ -36,7 +51,7 @@ export function onnxRuntime(ort: OnnxRuntimeModule, { device = "cpu", threads = 
           const results = await session.run(
             Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, toOrt(value)])),
           );
-          return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, value.data as TensorData]));
+          return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, fromOrt(value)]));
         },
         release: () => session.release(),
       };

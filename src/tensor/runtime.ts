@@ -9,20 +9,36 @@ export interface RuntimeTensor {
   readonly data: TensorData;
 }
 
+/** A tensor in the device's own memory. */
+export interface DeviceTensor {
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** The runtime's own object. */
+  readonly handle: object;
+  /** Gives the memory back. */
+  release(): void;
+}
+
 /** A compiled graph that can be run again and again. */
 export interface Session {
-  run(feeds: Readonly<Record<string, RuntimeTensor>>): Promise<Readonly<Record<string, TensorData>>>;
+  run(
+    feeds: Readonly<Record<string, RuntimeTensor | DeviceTensor>>,
+  ): Promise<Readonly<Record<string, TensorData | DeviceTensor>>>;
   release(): Promise<void>;
 }
 
 export interface SessionOptions {
   /** Whether the runtime may fuse operators into its own (ONNX Runtime has some of those in float32 only). */
   readonly fuse: boolean;
+  /** Outputs that stay in the device's memory, where the runtime has `keeps`. */
+  readonly keep: readonly string[];
 }
 
 /** What runs ONNX graphs. Handed to the engine from outside, so that nothing here knows Node from a browser. */
 export interface Runtime {
   readonly device: "cpu" | "webgpu" | "cuda";
+  /** Whether outputs can stay in a memory of the device's own and be fed again. */
+  readonly keeps: boolean;
   createSession(model: Uint8Array, options: SessionOptions): Promise<Session>;
 }
 

@@ -1,6 +1,6 @@
 import { DivergedError } from "../errors.js";
 import { decayMask, type GptConfig, gptParameters } from "../model/index.js";
-import type { Engine } from "../tensor/index.js";
+import type { Engine, Resident } from "../tensor/index.js";
 import type { AdamwOptions } from "./adamw.js";
 import type { Objective } from "./objective.js";
 import { type ScheduleOptions, warmupCosine } from "./schedule.js";
@@ -69,11 +69,17 @@ export function freshState(parameters: Float32Array): TrainState {
  */
 export async function train(engine: Engine, state: TrainState, options: TrainOptions): Promise<TrainState> {
   const { model, schedule, adamw, batchAt, batchName, onStep, signal } = options;
-  const executable = await engine.compile(trainStepProgram(options));
-  const mask = decayMask(gptParameters(model), gptLayout(model));
+  const executable = await engine.compile(trainStepProgram(options), {
+    keep: ["nextParameters", "nextFirstMoment", "nextSecondMoment"],
+  });
+  const place = (vector: Float32Array) => engine.place(vector, "float32", [vector.length]);
+  const mask = await place(decayMask(gptParameters(model), gptLayout(model)));
   const end = Math.min(schedule.steps, options.until ?? schedule.steps);
   const worstLoss = 10 * Math.log(model.vocabulary);
-  let { parameters, firstMoment, secondMoment } = state;
+  // Weights and moments stay on the device from step to step: two scalars come back, a batch goes in.
+  let [parameters, firstMoment, secondMoment] = (await Promise.all(
+    [state.parameters, state.firstMoment, state.secondMoment].map(place),
+  )) as [Resident, Resident, Resident];
   for (let step = state.step; step < end; step++) {
     signal?.throwIfAborted();
     const learningRate = warmupCosine(step, schedule);
@@ -97,17 +103,21 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
         `${batchName}, step ${step + 1}`,
         loss,
       );
-    parameters = out.nextParameters as Float32Array;
-    firstMoment = out.nextFirstMoment as Float32Array;
-    secondMoment = out.nextSecondMoment as Float32Array;
+    for (const old of [parameters, firstMoment, secondMoment]) old.release();
+    parameters = out.nextParameters;
+    firstMoment = out.nextFirstMoment;
+    secondMoment = out.nextSecondMoment;
     onStep?.({ step: step + 1, loss, learningRate, gradientNorm });
   }
-  if (!parameters.every(Number.isFinite))
+  const held = [parameters, firstMoment, secondMoment];
+  const [weights, first, second] = (await Promise.all(held.map((one) => one.read()))) as Float32Array[];
+  for (const one of [...held, mask]) one.release();
+  if (!weights!.every(Number.isFinite))
     throw new DivergedError(
       `The weights are no longer finite after step ${schedule.steps}; lower the learning rate.`,
       schedule.steps,
       `${batchName}, step ${schedule.steps}`,
       Number.NaN,
     );
-  return { parameters, firstMoment, secondMoment, step: Math.max(state.step, end) };
+  return { parameters: weights!, firstMoment: first!, secondMoment: second!, step: Math.max(state.step, end) };
 }
