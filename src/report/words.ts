@@ -35,7 +35,10 @@ export function significant(value: number | undefined): string {
   const size = Math.abs(value);
   if (size >= 1e5 || size < 1e-3) {
     const [mantissa, exponent] = size.toExponential(2).split("e") as [string, string];
-    return `${value < 0 ? "−" : ""}${mantissa} × 10^${exponent.replace("+", "").replace("-", "−")}`;
+    const raised = [...exponent.replace("+", "")]
+      .map((sign) => (sign === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(sign)]))
+      .join("");
+    return `${value < 0 ? "−" : ""}${mantissa} × 10${raised}`;
   }
   return fixed(value, Math.max(0, 2 - Math.floor(Math.log10(size))));
 }

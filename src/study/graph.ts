@@ -14,6 +14,8 @@ export interface RunStagesOptions {
   readonly observer: StudyObserver;
   readonly signal: AbortSignal;
   readonly clock: Clock;
+  /** Runs after each stage that was committed in this call, before the next one begins: to show what is known so far. */
+  readonly afterStage?: ((stage: Stage) => Promise<void>) | undefined;
 }
 
 /** How a study went. Every stage is in exactly one of the first four lists, unless the study was interrupted. */
@@ -128,6 +130,7 @@ export async function runStages(stages: readonly Stage[], options: RunStagesOpti
       lists.diverged.push(stage);
       observer({ type: "diverged", stage, identity, message: await divergedMessage(files, one.folder) });
     } else (one.done ? lists.already : lists.ran).push(stage);
+    if (!one.done) await options.afterStage?.(stage);
   }
   return { ...lists, interrupted: false };
 }

@@ -16,6 +16,8 @@ export interface RunStudyOptions {
   readonly signal?: AbortSignal;
   /** Runs while the run is still held, after the last stage; not after an interruption. */
   readonly finish?: (summary: StudySummary) => Promise<void>;
+  /** Runs after each stage that was committed, while the run is held. */
+  readonly afterStage?: (stage: Stage) => Promise<void>;
   readonly files?: FileSystem;
   readonly clock?: Clock;
 }
@@ -36,7 +38,16 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
     await removeLeftovers(files, runFolder);
     if (configText !== undefined)
       await orUserError("write to", runFolder, () => writeIfChanged(files, join(runFolder, "config.yaml"), configText));
-    const summary = await runStages(stages, { runFolder, files, observer, signal, clock });
+    const summary = await runStages(stages, {
+      runFolder,
+      files,
+      observer,
+      signal,
+      clock,
+      afterStage:
+        options.afterStage &&
+        ((stage) => orUserError("write the results in", runFolder, async () => options.afterStage?.(stage))),
+    });
     if (!summary.interrupted) await orUserError("write the results in", runFolder, async () => finish?.(summary));
     return summary;
   } finally {

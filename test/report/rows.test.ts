@@ -61,7 +61,7 @@ describe("words", () => {
     expect(percent(0.9815)).toBe("98.2%");
     expect(significant(0.01234)).toBe("0.0123");
     expect(significant(1234.5)).toBe("1235");
-    expect(significant(-2e-7)).toBe("−2.00 × 10^−7");
+    expect(significant(-2e-7)).toBe("−2.00 × 10⁻⁷");
     expect(duration(143.21)).toBe("2 min 23 s");
     expect(duration(3599.7)).toBe("1 h 00 min");
   });

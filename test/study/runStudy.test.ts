@@ -443,3 +443,21 @@ describe("faults of the file system", () => {
     await expect(runStudy([], { runFolder: join(file, "run") })).rejects.toThrow("is a file, not a folder");
   });
 });
+
+test("what is known so far can be shown after each stage: its outputs stand, the next one has not begun, and a second run shows nothing", async () => {
+  const { world, left, right, bottom, all } = diamond();
+  const seen: [string, string, number][] = [];
+  const afterStage = async (stage: Stage) => {
+    seen.push([stage.name, await output(stage), [world, left, right, bottom].filter((one) => one.runs() > 0).length]);
+  };
+  await runStudy(all, { runFolder, afterStage });
+  expect(seen).toEqual([
+    ["world", "1", 1],
+    ["left", "11", 2],
+    ["right", "101", 3],
+    ["bottom", "1112", 4],
+  ]);
+  seen.length = 0;
+  await runStudy(all, { runFolder, afterStage });
+  expect(seen).toEqual([]);
+});
