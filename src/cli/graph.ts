@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
+import { resolveDevice } from "../study/devices.js";
 import { loadWorld } from "../study/loadWorld.js";
 import { PROGRAM_STAGES, type ProgramStage, stageProgram } from "../study/programs.js";
 import { resolveConfig } from "../study/resolveConfig.js";
@@ -41,7 +42,9 @@ Examples:
         ...(options.set !== undefined && { set: options.set }),
       });
       const program = stageProgram(config, await loadWorld(config.world), stage as ProgramStage);
-      const model = emitOnnx(program, { device: config.device });
+      const model = emitOnnx(program, {
+        device: config.device === "auto" ? await resolveDevice("auto") : config.device,
+      });
       await writeFile(options.out, model).catch((error: NodeJS.ErrnoException) => {
         throw new UserError(
           `Cannot write ${options.out} (${error.code ?? error.message}); choose a file that can be written.`,

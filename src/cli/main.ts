@@ -6,6 +6,7 @@ import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
 import { nullscopeVersion } from "../study/runConfig.js";
 import { registerData } from "./data.js";
+import { registerDoctor } from "./doctor.js";
 import { registerGraph } from "./graph.js";
 import { clean, type Io, processIo } from "./io.js";
 import { registerReport } from "./report.js";
@@ -44,6 +45,7 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerData(program, io);
   registerWorld(program, io);
   registerGraph(program, io);
+  registerDoctor(program, io);
   return program;
 }
 

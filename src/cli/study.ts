@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { UserError } from "../errors.js";
 import { assembleResults } from "../study/assembleResults.js";
 import { buildStudy } from "../study/build.js";
+import { resolveDevice } from "../study/devices.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import { planStages, type StudySummary } from "../study/graph.js";
 import { loadWorld } from "../study/loadWorld.js";
@@ -24,6 +25,8 @@ interface StudyOptions extends Omit<ConfigSource, "source"> {
 
 /** Exit code of a study that went on to its end although the numbers of a stage went wrong. */
 const DIVERGED_EXIT = 3;
+/** A study that is under way rewrites its report after a stage, at most this often. */
+const REPORT_EVERY_MS = 10_000;
 /** 128 + SIGINT, as every shell has it. */
 const INTERRUPTED_EXIT = 130;
 
@@ -45,6 +48,7 @@ export function registerStudy(program: Command, io: Io): void {
       "threads of the engine; the results do not depend on it",
       wholeNumber("--threads", 1, 1024),
     )
+    .option("--device <device>", "cpu, webgpu, cuda, or auto: webgpu where there is a graphics adapter, else cpu")
     .option("--json", "print events for machines, one JSON object a line")
     .option("--plan", "print the plan and stop: nothing is run, nothing is written")
     .addHelpText(
@@ -64,7 +68,9 @@ Examples:
 
 async function study(source: string, options: StudyOptions, io: Io): Promise<void> {
   // Everything that can be wrong with what the user gave is found here, before anything is written.
-  const config = await resolveConfig({ ...options, source });
+  const resolved = await resolveConfig({ ...options, source });
+  // Stages are identified by the device that runs them, so it is known, and known to work, before anything else.
+  const config = { ...resolved, device: await resolveDevice(resolved.device) };
   const stages = buildStudy(config, await loadWorld(config.world));
   const runFolder = join(options.runs, config.name);
 
@@ -89,12 +95,20 @@ export async function runToEnd(
   const stop = stopAtCtrlC(io);
   let summary: StudySummary;
   let report: string | undefined;
+  let reportedAt = performance.now();
   try {
     summary = await runStudy(stages, {
       runFolder,
       configText,
       observer: view.observer,
       signal: stop.signal,
+      afterStage: async () => {
+        // What is known so far, for whoever cannot wait; not so often that short stages wait for it.
+        if (performance.now() - reportedAt < REPORT_EVERY_MS) return;
+        await assembleResults(stages, runFolder);
+        await reportOf(runFolder, true);
+        reportedAt = performance.now();
+      },
       finish: async ({ ran }) => {
         await assembleResults(stages, runFolder);
         report = await reportOf(runFolder, ran.length > 0);

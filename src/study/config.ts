@@ -74,7 +74,8 @@ export const studySchema = z.strictObject({
     .array(z.enum(["behaviour", "clusters"]))
     .min(1)
     .refine(distinct, "must differ from each other"),
-  device: z.enum(["cpu"]),
+  /** Where programs run. `auto`: WebGPU where there is a graphics adapter, else the CPU. */
+  device: z.enum(["cpu", "webgpu", "cuda", "auto"]),
   threads: positive(1024),
 });
 

@@ -19,6 +19,8 @@ export interface ConfigSource {
   /** The first seed. */
   readonly seed?: number;
   readonly threads?: number;
+  /** `cpu`, `webgpu`, `cuda` or `auto`. */
+  readonly device?: string;
 }
 
 type Tree = { readonly [key: string]: unknown };
@@ -36,6 +38,7 @@ export async function resolveConfig(from: ConfigSource, files: FileSystem = node
   for (const change of changes) tree = merge(tree, change.tree);
   if (from.name !== undefined) tree = merge(tree, { name: from.name });
   if (from.threads !== undefined) tree = merge(tree, { threads: from.threads });
+  if (from.device !== undefined) tree = merge(tree, { device: from.device });
   if (from.seed !== undefined || from.seeds !== undefined) tree = merge(tree, { seeds: seedList(tree.seeds, from) });
 
   const parsed = studySchema.safeParse(tree);

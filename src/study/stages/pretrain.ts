@@ -3,7 +3,7 @@ import { freshState, gptLayout, linearSchedule, pretrain, pretrainBatches, train
 import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
-import type { EngineSource } from "../engines.js";
+import { deviceIdentity, type EngineSource } from "../engines.js";
 import { estimateTraining } from "../estimate.js";
 import type { Stage } from "../stage.js";
 import { gptOf, saveCheckpoint } from "./checkpoints.js";
@@ -27,7 +27,7 @@ export function pretrainStage(
     kind: "pretrain",
     name: `pretrain seed ${seed}`,
     version: 1,
-    config: { model: config.model, pretrain: config.pretrain, seed },
+    config: { model: config.model, pretrain: config.pretrain, seed, ...deviceIdentity(config) },
     inputs: [worldStage],
     steps,
     ...estimateTraining(model, { steps, batch, time: world.time - 1 }),

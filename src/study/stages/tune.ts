@@ -2,7 +2,7 @@ import { freshState, ssft, train, tuningBatches } from "../../train/index.js";
 import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
-import type { EngineSource } from "../engines.js";
+import { deviceIdentity, type EngineSource } from "../engines.js";
 import { estimateTraining } from "../estimate.js";
 import type { Stage } from "../stage.js";
 import { gptOf, loadCheckpoint, saveCheckpoint } from "./checkpoints.js";
@@ -39,7 +39,7 @@ export function tuneStage(
     kind: "tune",
     name: `tune ${checkpoint} seed ${seed}`,
     version: 1,
-    config: { tune: { ...settings, method, learningRate }, checkpoint, seed },
+    config: { tune: { ...settings, method, learningRate }, checkpoint, seed, ...deviceIdentity(config) },
     inputs: [pretrained],
     steps,
     ...estimateTraining(gptOf(config.model, world), { steps, batch, time: world.time - 1 }),
