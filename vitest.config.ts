@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { softwareAdapterEnv } from "./test/softwareAdapter.js";
 
 // Two tiers in one run: `unit` is quick and touches no built command; `study` drives the built `nullscope` end to end.
 const results = process.env.NULLSCOPE_TEST_RESULTS;
@@ -10,8 +11,18 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/**/*.e2e.test.ts", "test/slow/**"],
+          exclude: ["test/**/*.e2e.test.ts", "test/**/webgpu.test.ts", "test/slow/**"],
           testTimeout: 60_000,
+        },
+      },
+      // A graphics driver is found by the environment that its process begins with.
+      {
+        test: {
+          name: "webgpu",
+          include: ["test/**/webgpu.test.ts"],
+          pool: "forks",
+          env: softwareAdapterEnv(),
+          testTimeout: 120_000,
         },
       },
       { test: { name: "study", include: ["test/**/*.e2e.test.ts"], testTimeout: 300_000, hookTimeout: 300_000 } },
