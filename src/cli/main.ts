@@ -9,6 +9,7 @@ import { registerData } from "./data.js";
 import { registerDoctor } from "./doctor.js";
 import { registerGraph } from "./graph.js";
 import { clean, type Io, processIo } from "./io.js";
+import { registerProfile } from "./profile.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
@@ -45,6 +46,7 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerData(program, io);
   registerWorld(program, io);
   registerGraph(program, io);
+  registerProfile(program, io);
   registerDoctor(program, io);
   return program;
 }

@@ -1,5 +1,5 @@
 import { accumulate, inputGradients } from "./gradientRules.js";
-import { topologicalOrder } from "./graph.js";
+import { inheritedLabels, topologicalOrder } from "./graph.js";
 import { scalar } from "./operations/constant.js";
 import { broadcastTo } from "./operations/layout.js";
 import { formatShape, ShapeError, sameShape } from "./shapes.js";
@@ -31,11 +31,13 @@ export function gradients(output: Tensor, wrt: readonly Tensor[], seed?: Tensor)
     )
       relevant.add(node);
 
+  const labels = inheritedLabels(order);
   const found = new Map<Tensor, Tensor>([[output, seed ?? scalar(1, output.dtype)]]);
   for (const node of order.reverse()) {
     const grad = found.get(node);
     if (grad === undefined || !relevant.has(node) || node.inputs.length === 0) continue;
-    const label = node.label === undefined ? undefined : `grad.${node.label}`;
+    const name = labels.get(node);
+    const label = name === undefined ? undefined : `grad.${name}`;
     const toInputs = inputGradients(node, grad);
     for (const [index, input] of node.inputs.entries()) {
       const toInput = toInputs[index];

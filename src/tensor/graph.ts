@@ -23,3 +23,19 @@ export function topologicalOrder(outputs: readonly Tensor[]): Tensor[] {
   }
   return order;
 }
+
+/**
+ * The label of every tensor of `order` that has one, or else its reader's: what an activation is made of goes by the activation's name.
+ * @param order as topologicalOrder gives it.
+ */
+export function inheritedLabels(order: readonly Tensor[]): ReadonlyMap<Tensor, string> {
+  const labels = new Map<Tensor, string>();
+  for (let index = order.length - 1; index >= 0; index--) {
+    const node = order[index]!;
+    const label = node.label ?? labels.get(node);
+    if (label === undefined) continue;
+    labels.set(node, label);
+    for (const input of node.inputs) if (!labels.has(input)) labels.set(input, label);
+  }
+  return labels;
+}

@@ -3,6 +3,7 @@ import {
   type FloatDType,
   flatten,
   gradients,
+  label,
   type ParameterLayout,
   type Program,
   parameterLayout,
@@ -62,14 +63,14 @@ export function trainStepProgram(options: TrainStepOptions): Program<TrainStepIn
     ({ tokens, targets, weights, ...state }) => {
       const parameters = unflatten(state.parameters, layout);
       const policy = gptScorer(model, parameters, pad);
-      const loss = objective.loss({ policy, preferred: { tokens, targets, weights } });
+      const loss = label(objective.loss({ policy, preferred: { tokens, targets, weights } }), "loss");
       const gradient = flatten(gradients(loss, [...parameters.values()]));
-      const gradientNorm = norm(gradient);
+      const gradientNorm = label(norm(gradient), "optimizer.gradient_norm");
       const next = adamw({ ...state, gradient: clipByNorm(gradient, gradientNorm, clip) }, options.adamw);
       return {
-        nextParameters: next.parameters,
-        nextFirstMoment: next.firstMoment,
-        nextSecondMoment: next.secondMoment,
+        nextParameters: label(next.parameters, "optimizer.parameters"),
+        nextFirstMoment: label(next.firstMoment, "optimizer.first_moment"),
+        nextSecondMoment: label(next.secondMoment, "optimizer.second_moment"),
         loss,
         gradientNorm,
       };

@@ -1,4 +1,4 @@
-import { topologicalOrder } from "../graph.js";
+import { inheritedLabels, topologicalOrder } from "../graph.js";
 import type { Program } from "../program.js";
 import type { Tensor } from "../tensor.js";
 import { createGraphBuilder, type Target } from "./builder.js";
@@ -23,9 +23,10 @@ export function emitOnnx(program: Program, target: Target): Uint8Array {
     name: (value: Tensor) => names.get(value)!,
     uses: (value: Tensor) => readers.get(value) ?? 0,
   };
+  const labels = inheritedLabels(order);
   for (const node of order) {
     if (names.has(node)) continue;
-    graph.setLabel(node.label);
+    graph.setLabel(labels.get(node));
     names.set(node, lower(context, node));
   }
   for (const [key, value] of outputs) graph.output(key, names.get(value)!, value.shape, value.dtype);
