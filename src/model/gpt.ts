@@ -1,5 +1,6 @@
 import {
   add,
+  attention,
   concat,
   constant,
   equal,
@@ -9,12 +10,10 @@ import {
   label,
   layerNorm,
   linear,
-  matmul,
   not,
   reshape,
   scalar,
   slice,
-  softmax,
   type Tensor,
   transpose,
   where,
@@ -131,9 +130,10 @@ export function gptBlock(
   record(`${block}.attn.v`, v);
   const keys = past === undefined ? k : concat([past.keys, k], 2);
   const values = past === undefined ? v : concat([past.values, v], 2);
-  const scores = add(matmul(q, keys, { transposeB: true, scale: 1 / Math.sqrt(width / heads) }), bias);
-  const pattern = record(`${block}.attn.pattern`, softmax(scores)); // [batch, heads, time, past + time]
-  const z = record(`${block}.attn.z`, joinHeads(matmul(pattern, values)));
+  const scale = 1 / Math.sqrt(width / heads);
+  const { pattern, output } = attention({ queries: q, keys, values, bias, scale });
+  record(`${block}.attn.pattern`, pattern); // [batch, heads, time, past + time]
+  const z = record(`${block}.attn.z`, joinHeads(output));
   const attended = record(`${block}.attn_out`, linear(z, p("attn.proj.weight"), p("attn.proj.bias")));
   const middle = record(`${block}.resid_mid`, add(stream, attended));
 

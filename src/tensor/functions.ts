@@ -15,7 +15,8 @@ import {
 } from "./operations/elementwise.js";
 import { pick } from "./operations/indexing.js";
 import { concat, slice } from "./operations/layout.js";
-import { logSoftmax, normalize } from "./operations/normalization.js";
+import { matmul } from "./operations/matmul.js";
+import { logSoftmax, normalize, softmax } from "./operations/normalization.js";
 import { mean, sum } from "./operations/reduction.js";
 import type { Tensor } from "./tensor.js";
 
@@ -56,6 +57,43 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, epsilon = 1e-
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon = 1e-6): Tensor {
   const rms = sqrt(add(mean(square(x), { axis: -1, keepDims: true }), epsilon));
   return mul(div(x, rms), weight);
+}
+
+export interface AttentionInput {
+  /** [..., queries, dim] */
+  readonly queries: Tensor;
+  /** [..., keys, dim] */
+  readonly keys: Tensor;
+  /** [..., keys, dim] */
+  readonly values: Tensor;
+  /** Added to the scores before the softmax: 0 where a query may look, a large negative number where not. Broadcasts to [..., queries, keys]. No gradient. */
+  readonly bias: Tensor;
+  /** On the products of queries and keys, 1 / sqrt(dim). */
+  readonly scale: number;
+}
+
+/**
+ * Softmax attention: pattern = softmax(scale q k' + bias), output = pattern v. Vaswani 2017. The gradient takes the softmax's inner sum over
+ * keys as a sum over dim, sum(dP P) = sum(dO O) (Dao 2022), which spares two passes over [queries, keys].
+ */
+export function attention({ queries, keys, values, bias, scale }: AttentionInput): {
+  readonly pattern: Tensor;
+  readonly output: Tensor;
+} {
+  const pattern = softmax(add(matmul(queries, keys, { transposeB: true, scale }), bias)); // [..., queries, keys]
+  const output = matmul(pattern, values);
+  return {
+    pattern,
+    output: withGradient(output, [queries, keys, values], (grad) => {
+      const inner = sum(mul(grad, output), { axis: -1, keepDims: true });
+      const scores = mul(pattern, sub(matmul(grad, values, { transposeB: true }), inner));
+      return [
+        matmul(scores, keys, { scale }),
+        matmul(scores, queries, { transposeA: true, scale }),
+        matmul(pattern, grad, { transposeA: true }),
+      ];
+    }),
+  };
 }
 
 /**

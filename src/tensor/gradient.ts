@@ -38,7 +38,7 @@ export function gradients(output: Tensor, wrt: readonly Tensor[], seed?: Tensor)
     if (grad === undefined || !relevant.has(node) || node.inputs.length === 0) continue;
     const name = labels.get(node);
     const label = name === undefined ? undefined : `grad.${name}`;
-    const toInputs = inputGradients(node, grad);
+    const toInputs = hides(node, wanted) ? [grad] : inputGradients(node, grad);
     for (const [index, input] of node.inputs.entries()) {
       const toInput = toInputs[index];
       if (toInput === null || toInput === undefined || !relevant.has(input)) continue;
@@ -47,4 +47,22 @@ export function gradients(output: Tensor, wrt: readonly Tensor[], seed?: Tensor)
     }
   }
   return wrt.map((x) => found.get(x) ?? broadcastTo(scalar(0, x.dtype), x.shape));
+}
+
+/**
+ * Whether a hand-written gradient would step over a wanted tensor, one that its value is computed through (an attention pattern, a gate):
+ * then the value is differentiated as it is.
+ */
+function hides(node: Tensor, wanted: ReadonlySet<Tensor>): boolean {
+  if (node.operation.kind !== "withGradient") return false;
+  const [value, ...wrt] = node.inputs as [Tensor, ...Tensor[]];
+  const seen = new Set<Tensor>(wrt);
+  const open = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (seen.has(next)) continue;
+    if (wanted.has(next)) return true;
+    seen.add(next);
+    open.push(...next.inputs);
+  }
+  return false;
 }

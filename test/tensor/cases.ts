@@ -3,6 +3,7 @@ import {
   abs,
   add,
   amax,
+  attention,
   broadcastTo,
   concat,
   constant,
@@ -76,6 +77,22 @@ export const cases: readonly Case[] = [
   { name: "softplus", shapes: [[5]], body: (x) => softplus(x!) },
   { name: "logSigmoid", shapes: [[5]], body: (x) => logSigmoid(x!) },
   { name: "silu", shapes: [[5]], body: (x) => silu(x!) },
+  {
+    name: "attention",
+    shapes: [
+      [2, 3, 4],
+      [2, 5, 4],
+      [2, 5, 4],
+    ],
+    body: (queries, keys, values) =>
+      attention({
+        queries: queries!,
+        keys: keys!,
+        values: values!,
+        bias: constant([0, -1, 0, -9, 0], [5], queries!.dtype),
+        scale: 0.7,
+      }).output,
+  },
   { name: "gelu", shapes: [[5]], body: (x) => gelu(x!) },
   { name: "square", shapes: [[5]], body: (x) => square(x!) },
   {

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import {
   add,
+  attention,
   concat,
   emitOnnx,
   gather,
@@ -17,6 +18,7 @@ import {
   where,
 } from "../../src/tensor/index.js";
 import { cpuEngine } from "../engines.js";
+import { maxDifference } from "../numbers.js";
 
 const engine = cpuEngine();
 afterAll(() => engine.release());
@@ -141,4 +143,21 @@ test("an array of the wrong size or type is refused with the program's and the i
   );
   await expect(compiled.run({ x: new Float64Array(6) })).rejects.toThrow("got Float64Array of 6");
   await expect(compiled.run({} as never)).rejects.toThrow("got nothing");
+});
+
+test("a tensor inside a function with a hand-written gradient still gets its own gradient", async () => {
+  const q = { shape: [3, 4], dtype: "float64" as const };
+  const compiled = await engine.compile(
+    program("attend", { q, k: q, v: q }, ({ q, k, v }) => {
+      const bias = mul(slice(q, 1, 0, 3), 0);
+      const { pattern, output } = attention({ queries: q, keys: k, values: v, bias, scale: 0.5 });
+      const loss = sum(mul(output, output));
+      // d loss / d pattern = 2 output v', by hand.
+      return { pattern: gradients(loss, [pattern])[0]!, wanted: matmul(mul(output, 2), v, { transposeB: true }) };
+    }),
+  );
+  const numbers = (offset: number) => Float64Array.from({ length: 12 }, (_, i) => Math.sin(i + offset));
+  const out = await compiled.run({ q: numbers(0), k: numbers(5), v: numbers(9) });
+  expect(maxDifference(out.pattern, out.wanted)).toBeLessThan(1e-14);
+  expect(Math.max(...(out.wanted as Float64Array).map(Math.abs))).toBeGreaterThan(0.1);
 });

@@ -1,5 +1,5 @@
 import { broadcastShapes, sameShape } from "../shapes.js";
-import type { DType, OperationKind, Tensor } from "../tensor.js";
+import { type DType, type OperationKind, sizeOf, type Tensor } from "../tensor.js";
 import { CONTRIB_DOMAIN, type GraphBuilder, onnxDataType, type Target } from "./builder.js";
 import type { Lowering, LoweringContext, LoweringTable } from "./loweringTable.js";
 import { webgpuLowerings } from "./webgpu.js";
@@ -33,17 +33,33 @@ const add: Lowering<"add"> = (context, node, operation) => {
     product.shape.length === 2 &&
     (bias.shape.length === 1 || bias.shape.length === 2) &&
     sameShape(product.shape, node.shape);
-  if (inner.kind !== "matmul" || !fits || uses(product) > 1) return binary("Add")(context, node, operation);
+  if (inner.kind !== "matmul" || !fits || uses(product) > 1 || !exactAlpha(product, inner.scale))
+    return layerNormalization(context, node) ?? binary("Add")(context, node, operation);
   return graph.node("Gemm", [...product.inputs.map(name), name(bias)], {
     attributes: { transA: Number(inner.transposeA), transB: Number(inner.transposeB), alpha: { float: inner.scale } },
   });
 };
 
+/** Gemm's alpha is a float32 attribute: exact for float64 only where the scale is. */
+function exactAlpha({ dtype }: Tensor, scale: number): boolean {
+  return dtype === "float32" || Math.fround(scale) === scale;
+}
+
+/** normalize(x) weight + bias as one operator; its gradient still asks for normalize(x) itself, which is a node of its own. */
+function layerNormalization({ graph, name, uses }: LoweringContext, node: Tensor): string | undefined {
+  const [scaled, bias] = node.inputs as [Tensor, Tensor];
+  if (scaled.operation.kind !== "mul" || uses(scaled) > 1 || node.dtype !== "float32") return undefined;
+  const [normal, weight] = scaled.inputs as [Tensor, Tensor];
+  const vector = [node.shape.at(-1)!];
+  if (normal.operation.kind !== "normalize" || !sameShape(weight.shape, vector) || !sameShape(bias.shape, vector))
+    return undefined;
+  const attributes = { axis: -1, epsilon: { float: normal.operation.epsilon } };
+  return graph.node("LayerNormalization", [normal.inputs[0]!, weight, bias].map(name), { attributes });
+}
+
 const matmul: Lowering<"matmul"> = ({ graph, name }, node, { transposeA, transposeB, scale }) => {
   const [a, b] = node.inputs as [Tensor, Tensor];
-  // Gemm's alpha is a float32 attribute: exact for float64 only where the scale is.
-  const exactScale = node.dtype === "float32" || Math.fround(scale) === scale;
-  if (node.shape.length === 2 && exactScale)
+  if (node.shape.length === 2 && exactAlpha(node, scale))
     return graph.node("Gemm", [name(a), name(b)], {
       attributes: { transA: Number(transposeA), transB: Number(transposeB), alpha: { float: scale } },
     });
@@ -129,6 +145,23 @@ const reduction =
   ({ graph, name }, node, { axes }) =>
     graph.node(type, [name(node.inputs[0]!), graph.ints(axes)], { attributes: { keepdims: 1 } });
 
+/** A sum over all leading axes (a bias's gradient) as a product with ones, which runs at the matrix rate; ReduceSum walks with a stride. */
+const sumOperation: Lowering<"sum"> = (context, node, operation) => {
+  const { graph, name } = context;
+  const x = node.inputs[0]!;
+  const { axes } = operation;
+  const leading = axes.every((axis, index) => axis === index) && axes.length === x.shape.length - 1;
+  const rows = sizeOf(x.shape) / x.shape.at(-1)!;
+  if (!leading || x.dtype !== "float32" || rows < ROWS_FOR_PRODUCT)
+    return reduction("ReduceSum")(context, node, operation);
+  const flat = graph.node("Reshape", [name(x), graph.ints([rows, x.shape.at(-1)!])]);
+  const ones = graph.constant(new Float32Array(rows).fill(1), [1, rows], "float32");
+  return graph.node("Reshape", [graph.node("Gemm", [ones, flat]), graph.ints(node.shape)]);
+};
+
+/** Below this many rows the call costs more than the walk. */
+const ROWS_FOR_PRODUCT = 64;
+
 const alias: Lowering<OperationKind> = ({ name }, node) => name(node.inputs[0]!);
 
 /** How each operation becomes ONNX, wherever the device's own table does not say otherwise. */
@@ -170,7 +203,7 @@ const lowerings: LoweringTable = {
   where: direct("Where"),
   cast: ({ graph, name }, node) =>
     graph.node("Cast", [name(node.inputs[0]!)], { attributes: { to: onnxDataType(node.dtype) } }),
-  sum: reduction("ReduceSum"),
+  sum: sumOperation,
   amax: reduction("ReduceMax"),
   argmax: ({ graph, name }, node) => {
     const index = graph.node("ArgMax", [name(node.inputs[0]!)], { attributes: { axis: -1, keepdims: 0 } });
