@@ -48,8 +48,14 @@ export async function resolveConfig(from: ConfigSource, files: FileSystem = node
   const issue = issues.find((one) => one.code === "unrecognized_keys") ?? issues[0]!;
   const at = [...issue.path, ...(issue.code === "unrecognized_keys" ? [issue.keys[0]!] : [])].map(String).join(".");
   const change = changes.findLast(({ path }) => at === path || at.startsWith(`${path}.`) || path.startsWith(`${at}.`));
-  const where = change !== undefined ? `--set ${change.text}` : isFile ? source : `The preset ${source}`;
-  throw new UserError(`${where}: ${describeIssue(issue, tree)}`);
+  const option = at === "name" || at === "device" || at === "threads" ? optionOf(at, from) : undefined;
+  const origin = option ?? (change && `--set ${change.text}`) ?? (isFile ? source : `The preset ${source}`);
+  throw new UserError(`${origin}: ${describeIssue(issue, tree)}`);
+}
+
+/** How a setting with an option of its own was given there, if it was. */
+function optionOf(key: "name" | "device" | "threads", from: ConfigSource): string | undefined {
+  return from[key] === undefined ? undefined : `--${key} ${from[key]}`;
 }
 
 function presetTree(name: string, where: string): Tree {

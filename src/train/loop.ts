@@ -80,44 +80,49 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
   let [parameters, firstMoment, secondMoment] = (await Promise.all(
     [state.parameters, state.firstMoment, state.secondMoment].map(place),
   )) as [Resident, Resident, Resident];
-  for (let step = state.step; step < end; step++) {
-    signal?.throwIfAborted();
-    const learningRate = warmupCosine(step, schedule);
-    const bias = (beta: number) => Float32Array.of(1 - beta ** (step + 1));
-    const out = await executable.run({
-      parameters,
-      firstMoment,
-      secondMoment,
-      decayMask: mask,
-      learningRate: Float32Array.of(learningRate),
-      bias1: bias(adamw.betas[0]),
-      bias2: bias(adamw.betas[1]),
-      ...batchAt(step),
-    });
-    const loss = Number(out.loss[0]);
-    const gradientNorm = Number(out.gradientNorm[0]);
-    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm) || loss > worstLoss)
+  try {
+    for (let step = state.step; step < end; step++) {
+      signal?.throwIfAborted();
+      const learningRate = warmupCosine(step, schedule);
+      const bias = (beta: number) => Float32Array.of(1 - beta ** (step + 1));
+      const out = await executable.run({
+        parameters,
+        firstMoment,
+        secondMoment,
+        decayMask: mask,
+        learningRate: Float32Array.of(learningRate),
+        bias1: bias(adamw.betas[0]),
+        bias2: bias(adamw.betas[1]),
+        ...batchAt(step),
+      });
+      for (const old of [parameters, firstMoment, secondMoment]) old.release();
+      parameters = out.nextParameters;
+      firstMoment = out.nextFirstMoment;
+      secondMoment = out.nextSecondMoment;
+      const loss = Number(out.loss[0]);
+      const gradientNorm = Number(out.gradientNorm[0]);
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm) || loss > worstLoss)
+        throw new DivergedError(
+          `The loss became ${loss} (gradient norm ${gradientNorm}) at step ${step + 1} of ${schedule.steps}; lower the learning rate (now ${learningRate.toPrecision(3)}) or lengthen the warm-up.`,
+          step + 1,
+          `${batchName}, step ${step + 1}`,
+          loss,
+        );
+      onStep?.({ step: step + 1, loss, learningRate, gradientNorm });
+    }
+    const [weights, first, second] = (await Promise.all(
+      [parameters, firstMoment, secondMoment].map((one) => one.read()),
+    )) as Float32Array[];
+    if (!weights!.every(Number.isFinite))
       throw new DivergedError(
-        `The loss became ${loss} (gradient norm ${gradientNorm}) at step ${step + 1} of ${schedule.steps}; lower the learning rate (now ${learningRate.toPrecision(3)}) or lengthen the warm-up.`,
-        step + 1,
-        `${batchName}, step ${step + 1}`,
-        loss,
+        `The weights are no longer finite after step ${end}; lower the learning rate.`,
+        end,
+        `${batchName}, step ${end}`,
+        Number.NaN,
       );
-    for (const old of [parameters, firstMoment, secondMoment]) old.release();
-    parameters = out.nextParameters;
-    firstMoment = out.nextFirstMoment;
-    secondMoment = out.nextSecondMoment;
-    onStep?.({ step: step + 1, loss, learningRate, gradientNorm });
+    return { parameters: weights!, firstMoment: first!, secondMoment: second!, step: Math.max(state.step, end) };
+  } finally {
+    // Also when it diverged or was stopped: a device's memory is not garbage-collected.
+    for (const one of [parameters, firstMoment, secondMoment, mask]) one.release();
   }
-  const held = [parameters, firstMoment, secondMoment];
-  const [weights, first, second] = (await Promise.all(held.map((one) => one.read()))) as Float32Array[];
-  for (const one of [...held, mask]) one.release();
-  if (!weights!.every(Number.isFinite))
-    throw new DivergedError(
-      `The weights are no longer finite after step ${schedule.steps}; lower the learning rate.`,
-      schedule.steps,
-      `${batchName}, step ${schedule.steps}`,
-      Number.NaN,
-    );
-  return { parameters: weights!, firstMoment: first!, secondMoment: second!, step: Math.max(state.step, end) };
 }

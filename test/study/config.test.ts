@@ -108,12 +108,13 @@ describe("what is refused, in one sentence that says where", () => {
     [["name=../up"], "name must be 1 to 64"],
     [["name=a..b"], "name must be 1 to 64"],
     [["name="], "name"],
+    [["evaluate.samples=7"], "evaluate.samples must be at least 8, not 7"],
   ])("--set %j", async (set, message) => {
     expect(await refused({ set })).toContain(message);
   });
 
   test.each(["..", "a/b", ".hidden", "-x", "", "a b", "x".repeat(65), "a\u0000b"])("the run name %j", async (name) => {
-    expect(await refused({ name })).toMatch(/name must be 1 to 64 letters/);
+    expect(await refused({ name })).toMatch(/^--name .*name must be 1 to 64 letters/s);
   });
 
   test.each([
