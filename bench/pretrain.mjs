@@ -10,7 +10,7 @@ import { openMetrics } from "../dist/study/metrics.js";
 import { resolveConfig } from "../dist/study/resolveConfig.js";
 import { gptOf } from "../dist/study/stages/checkpoints.js";
 import { trainingLog } from "../dist/study/stages/trainingLog.js";
-import { pretrainBatches } from "../dist/train/index.js";
+import { pretrainBatches, scoredPositions } from "../dist/train/index.js";
 import { alternate, mean, median, medianRatio } from "./lib/alternate.mjs";
 import { startPeer } from "./lib/peer.mjs";
 import { checkParity, initialWeights, loadPeer, ourTraining } from "./lib/training.mjs";
@@ -40,6 +40,7 @@ export async function run({ peer: interpreter, compile = false, repeats = 7, not
       model,
       batch,
       time,
+      scored: scoredPositions(world),
       pad: world.vocabulary.pad,
       schedule: { peak: learningRate, final: finalLearningRate, warmup, steps },
       initial: initialWeights(model, seed),
@@ -93,6 +94,6 @@ export async function run({ peer: interpreter, compile = false, repeats = 7, not
 }
 
 /** A batch whose buffers no later batch can overwrite. */
-function copyOf({ tokens, targets, weights }) {
-  return { tokens: tokens.slice(), targets: targets.slice(), weights: weights.slice() };
+function copyOf(batch) {
+  return Object.fromEntries(Object.entries(batch).map(([name, values]) => [name, values.slice()]));
 }

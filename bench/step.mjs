@@ -33,7 +33,7 @@ export async function run({ peer: interpreter, compile = false, repeats = 7, not
       const one = fullBatch(shape);
       const setting = { model, time, pad: PAD, schedule: SCHEDULE, initial };
       const ours = ourTraining(engine, { ...setting, batch, batchAt: () => one });
-      const load = (how) => loadPeer(peer, { ...setting, batches: [one], masked: false, compile: how });
+      const load = (how) => loadPeer(peer, { ...setting, batch, batches: [one], masked: false, compile: how });
       const eager = peer && (await load(false)).id;
       const compiled = compiling ? (await load(true)).id : undefined;
 

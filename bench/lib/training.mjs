@@ -24,7 +24,7 @@ export function fullBatch({ batch, time, vocabulary = 50 }) {
 /** Our side of a training race. `turn(n)` trains n steps on and resolves to the seconds of each, and their losses. */
 export function ourTraining(
   engine,
-  { model, batch, time, pad, batchAt, schedule, initial, clip = CLIP, adamw = ADAMW, onStep = () => {} },
+  { model, batch, time, scored, pad, batchAt, schedule, initial, clip = CLIP, adamw = ADAMW, onStep = () => {} },
 ) {
   let state = freshState(initial);
   return {
@@ -42,6 +42,7 @@ export function ourTraining(
         until: state.step + count + 1,
         batch,
         time,
+        scored,
         pad,
         batchAt,
         batchName: "bench",
@@ -66,17 +67,13 @@ export function initialWeights(model, seed = 0) {
 /** Gives the peer the same model, weights and batches through files that live as long as the call. */
 export async function loadPeer(
   peer,
-  { model, batches, time, pad, masked, schedule, initial, clip = CLIP, adamw = ADAMW, compile, metrics },
+  { model, batch, batches, time, pad, masked, schedule, initial, clip = CLIP, adamw = ADAMW, compile, metrics },
 ) {
   const folder = mkdtempSync(join(tmpdir(), "nullscope-bench-"));
   try {
     const weights = join(folder, "weights.f32");
     writeFileSync(weights, initial);
-    // What PyTorch wants: int64 ids, and -100 where nothing is scored.
-    const ids = batches.flatMap(({ tokens, targets, weights: scored }) => [
-      BigInt64Array.from(tokens, BigInt),
-      BigInt64Array.from(targets, (id, i) => (scored[i] === 0 ? -100n : BigInt(id))),
-    ]);
+    const ids = batches.flatMap((one) => [BigInt64Array.from(one.tokens, BigInt), denseTargets(one, batch)]);
     const samples = join(folder, "batches.i64");
     writeFileSync(samples, Buffer.concat(ids.map(({ buffer }) => Buffer.from(buffer))));
     return await peer.ask({
@@ -85,7 +82,7 @@ export async function loadPeer(
       slots: gptLayout(model).slots,
       weights,
       samples,
-      batch: batches[0].tokens.length / time,
+      batch,
       time,
       pad,
       masked,
@@ -98,6 +95,15 @@ export async function loadPeer(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Targets as PyTorch wants them, one for each token: int64, -100 where nothing is scored. [batch, time] */
+function denseTargets({ tokens, positions, targets, weights }, batch) {
+  const [time, scored] = [tokens.length / batch, targets.length / batch];
+  const dense = new BigInt64Array(tokens.length).fill(-100n);
+  for (let i = 0; i < targets.length; i++)
+    if (weights[i] !== 0) dense[Math.floor(i / scored) * time + (positions?.[i] ?? i % scored)] = BigInt(targets[i]);
+  return dense;
 }
 
 /** Throws unless both trainings give the same losses, step by step. Relative; float32 sums in another order drift as weights move. */

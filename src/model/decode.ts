@@ -63,7 +63,7 @@ export function greedyDecode(
     const embedded = add(gather(table, next), gather(positions, add(lastIndex, step))); // [batch, width]
     let x = reshape(embedded, [batch, 1, config.width]);
     cache = cache.map((past, index) => {
-      const { keys, values, x: out } = gptBlock(config, parameters, index, x, bias, record, past);
+      const { keys, values, x: out } = gptBlock(config, parameters, index, x, bias, record, { past });
       x = out;
       return { keys, values };
     });

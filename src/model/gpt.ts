@@ -1,6 +1,8 @@
 import {
   add,
+  and,
   attention,
+  cast,
   concat,
   constant,
   equal,
@@ -9,7 +11,9 @@ import {
   gelu,
   label,
   layerNorm,
+  lessEqual,
   linear,
+  matmul,
   not,
   reshape,
   scalar,
@@ -27,7 +31,7 @@ export type Parameters = ReadonlyMap<string, Tensor>;
 export type Activations = ReadonlyMap<string, Tensor>;
 
 export interface Forward {
-  /** [batch, time, vocabulary] */
+  /** [batch, time or asked, vocabulary] */
   readonly logits: Tensor;
   readonly activations: Activations;
   /** Keys and values of each block. */
@@ -43,6 +47,11 @@ export interface ForwardInput {
   readonly embeddings?: Tensor;
   /** Positions table; sinusoidal by default. [context, width] */
   readonly positions?: Tensor;
+  /**
+   * The positions whose logits are asked for, int32 [batch, asked]; all by default. The last block then computes only these, from its queries
+   * on, and what it records has `asked` positions.
+   */
+  readonly askedPositions?: Tensor;
 }
 
 /** Large enough that exp of it is 0, small enough that no sum overflows float32. */
@@ -67,16 +76,41 @@ export function attentionBias(tokens: Tensor, pad: number, dtype: FloatDType): T
   return where(keep, causal, scalar(MASKED, dtype));
 }
 
-/** [batch, time, 3 width] -> queries, keys, values, each [batch, heads, time, width / heads] */
-export function splitHeads(qkv: Tensor, heads: number): readonly [Tensor, Tensor, Tensor] {
-  const [batch, time, triple] = qkv.shape as [number, number, number];
-  const width = triple / 3;
-  const part = (index: number) =>
+/** [batch, time, parts * width] -> each part as heads, [batch, heads, time, width / heads] */
+export function splitHeads(x: Tensor, parts: number, heads: number): Tensor[] {
+  const [batch, time, total] = x.shape as [number, number, number];
+  const width = total / parts;
+  return Array.from({ length: parts }, (_, index) =>
     transpose(
-      reshape(slice(qkv, 2, index * width, (index + 1) * width), [batch, time, heads, width / heads]),
+      reshape(slice(x, 2, index * width, (index + 1) * width), [batch, time, heads, width / heads]),
       [0, 2, 1, 3],
-    );
-  return [part(0), part(1), part(2)];
+    ),
+  );
+}
+
+/** Which rows of a sequence are asked for. */
+interface Asked {
+  /** 1 at [b, i, t] where t is the i-th asked position of row b. [batch, asked, time] */
+  readonly selection: Tensor;
+  /** As attentionBias, for these queries. [batch, 1, asked, time] */
+  readonly bias: Tensor;
+}
+
+/** positions int32 [batch, asked]. The selection is a product with 0s and 1s, exact, and its gradient another. */
+function askedRows(positions: Tensor, tokens: Tensor, pad: number, dtype: FloatDType): Asked {
+  const [batch, time] = tokens.shape as [number, number];
+  const column = reshape(positions, [batch, positions.shape[1]!, 1]);
+  const every = constant(
+    Array.from({ length: time }, (_, t) => t),
+    [time],
+    positions.dtype,
+  );
+  const keep = and(reshape(not(equal(tokens, pad)), [batch, 1, time]), lessEqual(every, column));
+  const bias = where(keep, scalar(0, dtype), scalar(MASKED, dtype));
+  return {
+    selection: cast(equal(column, every), dtype),
+    bias: reshape(bias, [batch, 1, positions.shape[1]!, time]),
+  };
 }
 
 /** [batch, heads, time, headWidth] -> [batch, time, heads * headWidth] */
@@ -105,9 +139,16 @@ export interface KeysAndValues {
 
 type Record = (name: string, value: Tensor) => Tensor;
 
+interface BlockOptions {
+  /** Earlier keys and values, which queries look at too (decoding). */
+  readonly past?: KeysAndValues;
+  /** Queries of these rows only: all that follows attention's keys and values has their number of positions. */
+  readonly asked?: Asked;
+}
+
 /**
- * One block. x [batch, time, width]; bias broadcasts to [batch, heads, time, past + time]. With `past`, queries look at its keys
- * too (decoding). Returns the new residual stream and all keys and values, past ones first.
+ * One block. x [batch, time, width]; bias broadcasts to [batch, heads, time, past + time]. Returns the new residual stream,
+ * [batch, time or asked, width], and all keys and values, past ones first.
  */
 export function gptBlock(
   config: GptConfig,
@@ -116,25 +157,26 @@ export function gptBlock(
   x: Tensor,
   bias: Tensor,
   record: Record,
-  past?: KeysAndValues,
+  { past, asked }: BlockOptions = {},
 ): KeysAndValues & { readonly x: Tensor } {
   const block = `blocks.${index}`;
   const p = (name: string) => parameter(parameters, `${block}.${name}`);
   const { width, heads, epsilon, residual } = config;
   record(`${block}.resid_pre`, x);
   const normalized = record(`${block}.ln1`, layerNorm(x, p("ln1.weight"), p("ln1.bias"), epsilon));
-  const stream = residual === "released" ? normalized : x;
-  const [q, k, v] = splitHeads(linear(normalized, p("attn.qkv.weight"), p("attn.qkv.bias")), heads);
+  const [q, k, v] = queriesKeysValues(normalized, p("attn.qkv.weight"), p("attn.qkv.bias"), heads, asked);
   record(`${block}.attn.q`, q);
   record(`${block}.attn.k`, k);
   record(`${block}.attn.v`, v);
   const keys = past === undefined ? k : concat([past.keys, k], 2);
   const values = past === undefined ? v : concat([past.values, v], 2);
   const scale = 1 / Math.sqrt(width / heads);
-  const { pattern, output } = attention({ queries: q, keys, values, bias, scale });
+  const { pattern, output } = attention({ queries: q, keys, values, bias: asked?.bias ?? bias, scale });
   record(`${block}.attn.pattern`, pattern); // [batch, heads, time, past + time]
   const z = record(`${block}.attn.z`, joinHeads(output));
   const attended = record(`${block}.attn_out`, linear(z, p("attn.proj.weight"), p("attn.proj.bias")));
+  const before = residual === "released" ? normalized : x;
+  const stream = asked === undefined ? before : matmul(asked.selection, before);
   const middle = record(`${block}.resid_mid`, add(stream, attended));
 
   const input = record(
@@ -145,6 +187,22 @@ export function gptBlock(
   const post = record(`${block}.mlp.post`, gelu(pre)); // [batch, time, mlp]
   const out = record(`${block}.mlp_out`, linear(post, p("mlp.proj.weight"), p("mlp.proj.bias")));
   return { x: record(`${block}.resid_post`, add(middle, out)), keys, values };
+}
+
+/** Queries (of the asked rows only, where they are named), keys and values. x [batch, time, width] -> each [batch, heads, time, headWidth] */
+function queriesKeysValues(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  heads: number,
+  asked: Asked | undefined,
+): readonly [Tensor, Tensor, Tensor] {
+  if (asked === undefined) return splitHeads(linear(x, weight, bias), 3, heads) as [Tensor, Tensor, Tensor];
+  const width = x.shape.at(-1)!;
+  const rows = matmul(asked.selection, x);
+  const [queries] = splitHeads(linear(rows, slice(weight, 0, 0, width), slice(bias, 0, 0, width)), 1, heads);
+  const [keys, values] = splitHeads(linear(x, slice(weight, 0, width), slice(bias, 0, width)), 2, heads);
+  return [queries!, keys!, values!];
 }
 
 /** The positions table of a model: sinusoidal, fixed. [context, width] */
@@ -159,7 +217,7 @@ export function positionTable(config: GptConfig, dtype: FloatDType): Tensor {
 export function gptForward(
   config: GptConfig,
   parameters: Parameters,
-  { tokens, pad, embeddings, positions }: ForwardInput,
+  { tokens, pad, embeddings, positions, askedPositions }: ForwardInput,
 ): Forward {
   const { activations, record } = recorder();
   const table = parameter(parameters, "embed.weight");
@@ -167,9 +225,12 @@ export function gptForward(
   const embedded = record("embed", embeddings ?? gather(table, tokens)); // [batch, time, width]
   const bias = attentionBias(tokens, pad, dtype);
   let x = add(embedded, slice(positions ?? positionTable(config, dtype), 0, 0, tokens.shape[1]!));
+  const asked = askedPositions && askedRows(askedPositions, tokens, pad, dtype);
   const cache: KeysAndValues[] = [];
   for (let index = 0; index < config.blocks; index++) {
-    const { keys, values, x: next } = gptBlock(config, parameters, index, x, bias, record);
+    const last = index === config.blocks - 1;
+    const options = last && asked !== undefined ? { asked } : {};
+    const { keys, values, x: next } = gptBlock(config, parameters, index, x, bias, record, options);
     cache.push({ keys, values });
     x = next;
   }

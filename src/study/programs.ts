@@ -1,6 +1,6 @@
 import { activationsProgram, decodeProgram } from "../analysis/index.js";
 import type { Program } from "../tensor/index.js";
-import { pretrain, ssft, type TrainStepOptions, trainStepProgram } from "../train/index.js";
+import { pretrain, scoredPositions, ssft, type TrainStepOptions, trainStepProgram } from "../train/index.js";
 import type { World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { gptOf } from "./stages/checkpoints.js";
@@ -17,7 +17,7 @@ export function stageProgram(config: StudyConfig, world: World, stage: ProgramSt
   const time = world.time - 1;
   const training = (settings: StudyConfig["pretrain"] | StudyConfig["tune"]): Omit<TrainStepOptions, "objective"> => {
     const { batch, betas, epsilon, weightDecay, clip } = settings;
-    return { model, batch, time, pad, clip, adamw: { betas, epsilon, weightDecay } };
+    return { model, batch, time, scored: scoredPositions(world), pad, clip, adamw: { betas, epsilon, weightDecay } };
   };
   const { batch } = config.evaluate;
   switch (stage) {

@@ -17,21 +17,33 @@ function scoredSpan(samples: Samples, row: number, scored: Scored): readonly [nu
 /** BOS t_i t_j SOT stand before the text. */
 export const TEXT_START = 4;
 
-/** Samples as next-token prediction: the model reads all but the last token, position t predicts token t + 1. [count, time - 1] */
-export function nextTokenBatch(samples: Samples, scored: (row: number) => Scored): Batch {
+/** How many positions a row of a world can have scored at most: its longest answer and EOS. */
+export function scoredPositions(world: World): number {
+  return world.maxText + 1;
+}
+
+/**
+ * Samples as next-token prediction: the model reads all but the last token [count, time - 1]; at each scored position t it predicts token
+ * t + 1. Rows that score fewer than `scored` positions fill up with position 0 at weight 0. [count, scored]
+ */
+export function nextTokenBatch(samples: Samples, scored: number, scoredOf: (row: number) => Scored): Batch {
   const { count, time } = samples;
   const length = time - 1;
   const tokens = new Int32Array(count * length);
-  const targets = new Int32Array(count * length);
-  const weights = new Float32Array(count * length);
+  const positions = new Int32Array(count * scored);
+  const targets = new Int32Array(count * scored);
+  const weights = new Float32Array(count * scored);
   for (let row = 0; row < count; row++) {
     const from = row * time;
     tokens.set(samples.tokens.subarray(from, from + length), row * length);
-    targets.set(samples.tokens.subarray(from + 1, from + time), row * length);
-    const [start, end] = scoredSpan(samples, row, scored(row));
-    weights.fill(1, row * length + start - 1, row * length + end - 1);
+    const [start, end] = scoredSpan(samples, row, scoredOf(row));
+    for (let t = start, to = row * scored; t < end; t++, to++) {
+      positions[to] = t - 1;
+      targets[to] = samples.tokens[from + t]!;
+      weights[to] = 1;
+    }
   }
-  return { tokens, targets, weights };
+  return { tokens, positions, targets, weights };
 }
 
 export interface PretrainBatches {
@@ -51,7 +63,9 @@ export function pretrainBatches(
   return (step) => {
     const samples = pretrainSamples(world, { seed, step, count: batch });
     const share = linearSchedule(step, steps, ...textShare);
-    return nextTokenBatch(samples, (row) => (uniform(key, step, row) < share ? "text" : "answer"));
+    return nextTokenBatch(samples, scoredPositions(world), (row) =>
+      uniform(key, step, row) < share ? "text" : "answer",
+    );
   };
 }
 
@@ -72,6 +86,10 @@ export function tuningBatches(
 ): (step: number) => Batch {
   return (step) => {
     const samples = tuningSamples(world, { seed, step, count: batch });
-    return nextTokenBatch(preferredAnswers(samples, world.vocabulary.nullToken), () => "answer");
+    return nextTokenBatch(
+      preferredAnswers(samples, world.vocabulary.nullToken),
+      scoredPositions(world),
+      () => "answer",
+    );
   };
 }

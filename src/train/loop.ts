@@ -15,10 +15,15 @@ export interface TrainState {
   readonly step: number;
 }
 
-/** One batch, as the training step wants it. Buffers may be reused once the step is done. [batch, time] each. */
+/** One batch, as the training step wants it. Buffers may be reused once the step is done. */
 export interface Batch {
+  /** [batch, time] */
   readonly tokens: Int32Array;
+  /** Where the loss is asked, [batch, scored]; absent where every position is. */
+  readonly positions?: Int32Array;
+  /** [batch, scored] */
   readonly targets: Int32Array;
+  /** [batch, scored] */
   readonly weights: Float32Array;
 }
 
@@ -43,6 +48,8 @@ export interface TrainOptions {
   readonly until?: number;
   readonly batch: number;
   readonly time: number;
+  /** Scored positions of a row; absent: every one. */
+  readonly scored?: number;
   readonly pad: number;
   /** The batch of step 0 .. steps - 1: a function of the step alone. */
   readonly batchAt: (step: number) => Batch;

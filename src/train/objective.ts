@@ -5,15 +5,17 @@ import { mul, sum, type Tensor, tokenNll, weightedMean } from "../tensor/index.j
 export interface Sequences {
   /** int32 [batch, time] */
   readonly tokens: Tensor;
-  /** The token after each; int32 [batch, time] */
+  /** The positions that are scored, int32 [batch, scored]; absent: every one, and `scored` is `time`. */
+  readonly positions?: Tensor;
+  /** The token after each scored position; int32 [batch, scored] */
   readonly targets: Tensor;
-  /** 1 where the target is scored, 0 elsewhere. [batch, time] */
+  /** 1 where the target counts, 0 where a row has fewer than `scored`. [batch, scored] */
   readonly weights: Tensor;
 }
 
 /** A model as an objective sees it: how unlikely it finds a sequence's scored tokens. */
 export interface Scorer {
-  /** Negative log-likelihood of every target, in nats. [batch, time] */
+  /** Negative log-likelihood of every target, in nats. [batch, scored] */
   tokenNll(sequences: Sequences): Tensor;
   /** Summed over the scored tokens of each sequence, l(y) of the paper, in nats. [batch] */
   nll(sequences: Sequences): Tensor;
@@ -31,10 +33,12 @@ export interface Objective {
   loss(input: ObjectiveInput): Tensor;
 }
 
-/** The scorer of a GPT. */
+/** The scorer of a GPT: the head, and the last block from its queries on, compute only what is scored. */
 export function gptScorer(config: GptConfig, parameters: Parameters, pad: number): Scorer {
-  const perToken = ({ tokens, targets }: Sequences) =>
-    tokenNll(gptForward(config, parameters, { tokens, pad }).logits, targets);
+  const perToken = ({ tokens, positions, targets }: Sequences) => {
+    const asked = positions === undefined ? {} : { askedPositions: positions };
+    return tokenNll(gptForward(config, parameters, { tokens, pad, ...asked }).logits, targets);
+  };
   return {
     tokenNll: perToken,
     nll: (sequences) => sum(mul(perToken(sequences), sequences.weights), { axis: -1 }),

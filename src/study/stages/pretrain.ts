@@ -1,5 +1,13 @@
 import { gptParameters, initializeParameters } from "../../model/index.js";
-import { freshState, gptLayout, linearSchedule, pretrain, pretrainBatches, train } from "../../train/index.js";
+import {
+  freshState,
+  gptLayout,
+  linearSchedule,
+  pretrain,
+  pretrainBatches,
+  scoredPositions,
+  train,
+} from "../../train/index.js";
 import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
@@ -43,6 +51,7 @@ export function pretrainStage(
         schedule: { peak: learningRate, final: finalLearningRate, warmup, steps },
         batch,
         time: world.time - 1,
+        scored: scoredPositions(world),
         pad: world.vocabulary.pad,
         batchAt: pretrainBatches(world, { seed, batch, steps, textShare: curriculum.textShare }),
         batchName: `pretrain, seed ${seed}`,

@@ -1,4 +1,4 @@
-import { freshState, ssft, train, tuningBatches } from "../../train/index.js";
+import { freshState, scoredPositions, ssft, train, tuningBatches } from "../../train/index.js";
 import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
@@ -54,6 +54,7 @@ export function tuneStage(
         schedule: { peak: learningRate, final: finalLearningRate, warmup, steps },
         batch,
         time: world.time - 1,
+        scored: scoredPositions(world),
         pad: world.vocabulary.pad,
         batchAt: tuningBatches(world, { seed, batch }),
         batchName: `tune ${checkpoint}, seed ${seed}`,
