@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { decodeGreedily, meanActivations } from "../analysis/index.js";
 import { gptParameters, initializeParameters } from "../model/index.js";
 import { createEngine, type Engine, matmul, onnxRuntime, program } from "../tensor/index.js";
-import { freshState, gptLayout, pretrain, pretrainBatches, ssft, train, tuningBatches } from "../train/index.js";
+import { freshState, gptLayout, pretrain, pretrainBatches, scoredPositions, ssft, train, tuningBatches } from "../train/index.js";
 import { testSet, type World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { type ProfileEvent, type ProfileTables, profileTables } from "./profileTables.js";
@@ -83,6 +83,7 @@ async function run(engine: Engine, config: StudyConfig, world: World, stage: Pro
       schedule: { peak: 1e-6, final: 1e-6, warmup: 0, steps: count },
       batch,
       time: world.time - 1,
+      scored: scoredPositions(world),
       pad: world.vocabulary.pad,
       batchAt:
         stage === "pretrain"
