@@ -13,6 +13,7 @@ import {
   reshape,
   ShapeError,
   slice,
+  softmax,
   sum,
   type Tensor,
   where,
@@ -160,4 +161,16 @@ test("a tensor inside a function with a hand-written gradient still gets its own
   const out = await compiled.run({ q: numbers(0), k: numbers(5), v: numbers(9) });
   expect(maxDifference(out.pattern, out.wanted)).toBeLessThan(1e-14);
   expect(Math.max(...(out.wanted as Float64Array).map(Math.abs))).toBeGreaterThan(0.1);
+});
+
+test("numbers below the smallest normal one count as 0: a masked key has no weight at all", async () => {
+  const compiled = await engine.compile(
+    program("masked", { scores: { shape: [1, 3], dtype: "float32" } }, ({ scores }) => ({
+      pattern: softmax(scores),
+      tiny: mul(scores, 1e-40),
+    })),
+  );
+  const { pattern, tiny } = await compiled.run({ scores: Float32Array.of(0.5, 0.5, -1e9) });
+  expect([...(pattern as Float32Array)]).toEqual([0.5, 0.5, 0]);
+  expect(tiny[0]).toBe(0);
 });
