@@ -10,8 +10,8 @@ const FORBIDDEN_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 /** Every key that a world file can have, for "did you mean". */
 const KNOWN_KEYS = [
   ["schema", "name", "description", "terminals", "text", "null", "skeleton", "grammars", "operators", "safety"],
-  ["pretraining", "tuning", "testShare", "min", "max", "layout", "root", "safeDominant", "unsafeDominant", "rules"],
-  ["names", "twins", "A", "B", "safe", "unsafe", "identityShare", "nullShare", "leftOutOperators", "heldOutRules"],
+  ["pretraining", "tuning", "testShare", "min", "max", "layout", "root", "dominant", "rules"],
+  ["names", "twins", "safe", "unsafe", "identityShare", "nullShare", "leftOutOperators", "heldOutRules"],
   ["symbol", "rule"],
 ].flat();
 
@@ -21,6 +21,11 @@ const KNOWN_KEYS = [
  */
 export function readWorldFile(json: unknown, source: string): WorldFile {
   refuseHostile(json, source);
+  if (valueAt(json, ["schema"]) === "nullscope/world@1")
+    throw new UserError(
+      `${source}: this is the older form nullscope/world@1; write skeleton.safeDominant and unsafeDominant as ` +
+        `"dominant": { "A": [...], "B": [...] }, and "schema": "nullscope/world@2".`,
+    );
   const parsed = worldSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   throw new UserError(`${source}: ${sentence(parsed.error.issues[0]!, json)}`);

@@ -153,7 +153,9 @@ describe("nullscope world check --evidence", () => {
   it("measures what a text shows of its branch and how many texts of tests are in training", async () => {
     const { code, out } = await nullscope("world", "check", "smoke", "--evidence", "20");
     expect(code).toBe(0);
-    expect(out).toMatch(/an ideal reader tells A from B in (8\d|9\d|100)\.\d% of 20 texts of tuning/);
+    expect(out).toMatch(
+      /an ideal reader names the branch \(A, B\) rightly for (8\d|9\d|100)\.\d% of 20 texts of tuning/,
+    );
     expect(out).toMatch(/of 20 texts of the set safe, \d+\.\d% occur, with other tasks, among 100,000 samples/);
   });
 });
