@@ -151,7 +151,8 @@ function writeRow(
   const mapSecond = (grammarAt + tasks[1]!) * terminals;
   const start = row * time;
   const answer = 5 + (world.layout === "aligned" ? world.maxText : length);
-  tokens.fill(vocabulary.pad, start + 4 + length, start + time);
+  // A call of fill() costs more than so few tokens.
+  for (let at = start + 4 + length; at < start + time; at++) tokens[at] = vocabulary.pad;
   tokens[start] = vocabulary.bos;
   tokens[start + 1] = firstOperator + tasks[0]!;
   tokens[start + 2] = firstOperator + tasks[1]!;
