@@ -1,7 +1,8 @@
 // Writes world.json: a world with three branches and 20 operators. Run it after a build, from anywhere:
-//   node examples/three-branches/make-world.mjs
+//   node examples/three-branches/make-world.mjs [FILE]
 // A world is data: this script only saves writing sixteen permutations by hand. Change what you like and run it again.
 import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { parseWorld, permutation, randomKey } from "nullscope";
 
 const terminals = [..."ABCDEFGHIJKL"];
@@ -71,5 +72,6 @@ const world = {
 };
 
 parseWorld(world, "world.json"); // says in one sentence what is wrong, if anything is
-writeFileSync(new URL("world.json", import.meta.url), `${JSON.stringify(world, null, 2)}\n`);
-console.log("examples/three-branches/world.json");
+const path = process.argv[2] ?? fileURLToPath(new URL("world.json", import.meta.url));
+writeFileSync(path, `${JSON.stringify(world, null, 2)}\n`);
+console.log(path);

@@ -166,7 +166,7 @@ A sample applies two operators to a text: output = operator_2(operator_1(text)),
 some texts, and the right answer is always known. The same command makes the same bytes:
 
 \`\`\`
-nullscope data export --world ${world.file.name} --kind ${kind} --count ${count} --seed ${seed} --format ${format} --out DIR
+nullscope data export --world world.json --kind ${kind} --count ${count} --seed ${seed} --format ${format} --out DIR
 \`\`\`
 
 | field | what it is |

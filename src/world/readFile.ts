@@ -17,7 +17,7 @@ const KNOWN_KEYS = [
 
 /**
  * Checks the form of a world file: types, bounds, known keys. What the names mean is checked by `parseWorld`.
- * @throws UserError with the first thing that is wrong, as one sentence.
+ * @throws UserError with one thing that is wrong, as one sentence.
  */
 export function readWorldFile(json: unknown, source: string): WorldFile {
   refuseHostile(json, source);
@@ -28,7 +28,10 @@ export function readWorldFile(json: unknown, source: string): WorldFile {
     );
   const parsed = worldSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new UserError(`${source}: ${sentence(parsed.error.issues[0]!, json)}`);
+  // A misspelt key often leaves its setting missing as well: the misspelling is the one to tell.
+  const { issues } = parsed.error;
+  const issue = issues.find((one) => one.code === "unrecognized_keys") ?? issues[0]!;
+  throw new UserError(`${source}: ${sentence(issue, json)}`);
 }
 
 /** Bounded walk over the value before the schema sees it: depth (a cycle is infinitely deep), size, keys that poison objects. */

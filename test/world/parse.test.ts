@@ -64,6 +64,11 @@ describe("the world's hash", () => {
 describe("a wrong world file", () => {
   it.each<[string, (file: Loose) => void, RegExp]>([
     ["unknown key", (f) => (f.testshare = 1), /unknown key "testshare"; did you mean "testShare"\?/],
+    [
+      "misspelt key",
+      (f) => (f.skeleton = { ...f.skeleton, dominnt: f.skeleton.dominant, dominant: undefined }),
+      /did you mean "dominant"\?/,
+    ],
     ["missing key", (f) => delete f.text, /"text" is missing/],
     ["wrong type", (f) => (f.text.min = "2"), /"text.min" should be of type/],
     ["huge number", (f) => (f.text.max = 1e300), /"text.max"/],
