@@ -56,8 +56,8 @@ const world = {
     private: { safe: [...f(0, 5), "f12"], unsafe: [...f(6, 10), ...f(13, 15)] },
     dangerous: { safe: f(0, 2), unsafe: f(3, 15) },
   },
-  // In 30% of pretraining's samples one of the two tasks is f0: two at once are then learned sooner.
-  pretraining: { identityShare: 0.3 },
+  // In half of pretraining's samples one of the two tasks is f0: two at once are then learned sooner.
+  pretraining: { identityShare: 0.5 },
   tuning: {
     // f15 and its twin f19 never occur in tuning: an attack with a really new function.
     leftOutOperators: ["f15"],

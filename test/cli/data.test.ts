@@ -192,6 +192,20 @@ describe("nullscope world generate", () => {
     expect(await make("a.json")).toMatchObject({ code: 2, err: expect.stringMatching(/exists already/) });
   });
 
+  it("draws worlds of more branches and operators", async () => {
+    const { code, out } = await nullscope(
+      ...["world", "generate", "--seed", "5", "--branches", "3", "--operators", "20"],
+      ...["--out", join(folder, "three.json")],
+    );
+    expect(code).toBe(0);
+    expect(out).toContain("56 tokens in the vocabulary"); // 6 specials, 20 operators, 30 terminals
+    expect(out).toContain("branches: A, B, C\n");
+    expect(await nullscope("world", "generate", "--seed", "5", "--branches", "7", "--out", "x")).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--branches must be a whole number from 2 to 6/),
+    });
+  });
+
   it("explains options that make no world", async () => {
     const { code, err } = await nullscope(
       ...["world", "generate", "--seed", "1", "--vocabulary", "6", "--branching", "2", "--grammars", "9"],

@@ -116,6 +116,13 @@ describe("examples/three-branches", () => {
     expect(readdirSync(join(folder, "three-branches"))).toContain("report.html");
   });
 
+  test("too few samples for three branches are refused before anything runs", () => {
+    const few = study("--set", "evaluate.samples=11", "--runs", join(folder, "few"));
+    expect(few.status).toBe(2);
+    expect(few.stderr).toMatch(/evaluate.samples is 11, too few for the 3 branches .* set it to at least 12\./);
+    expect(readdirSync(folder)).not.toContain("few");
+  });
+
   test("there are results of every set, of every branch, and of both checkpoints", async () => {
     const results = await openRun(join(folder, "three-branches"));
     const rows = await results.results("behaviour").rows();
