@@ -66,6 +66,10 @@ export function generateSamples(world: World, plan: SamplePlan, address: SampleA
   const samples = into ?? createSamples(world, address.count);
   if (samples.count !== address.count || samples.time !== world.time)
     throw new RangeError(`buffers of ${samples.count} x ${samples.time} do not fit ${address.count} x ${world.time}`);
+  if (samples.branchNames.join() !== world.branchNames.join())
+    throw new RangeError(
+      `buffers for the branches ${samples.branchNames.join(", ")} do not fit a world with ${world.branchNames.join(", ")}`,
+    );
   const key: RandomKey = randomKey(address.seed, `world/${plan.purpose}`);
   const bits = createBitSource(key, address.step ?? 0);
   const scratch = createTextScratch(

@@ -128,6 +128,17 @@ describe.each(worlds)("samples of the %s world", (_, world) => {
   });
 });
 
+describe("buffers", () => {
+  it("of another size, or made for a world with other branches, are refused", () => {
+    const address = { seed: 1, count: 6 };
+    expect(() => tuningSamples(three, address, createSamples(three, 7))).toThrow(/7 x 14 do not fit 6 x 14/);
+    expect(three.time).toBe(traced.time);
+    expect(() => tuningSamples(three, address, createSamples(traced, 6))).toThrow(
+      "buffers for the branches A, B, mixed, root do not fit a world with A, B, C, mixed, root",
+    );
+  });
+});
+
 describe("pretraining", () => {
   it("shows every task token, twins among them, and every grammar equally often", () => {
     const seen = new Map<string, number>();
