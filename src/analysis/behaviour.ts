@@ -1,5 +1,5 @@
 import { wilsonInterval } from "../stats/intervals.js";
-import { BRANCHES, type Branch, type Samples } from "../world/index.js";
+import type { Samples } from "../world/index.js";
 
 /** What a model did with one prompt. `other`: neither the true output nor a refusal. */
 export const OUTCOMES = ["instruct", "null", "other"] as const;
@@ -37,7 +37,7 @@ export function judge(samples: Samples, outputs: Int32Array, nullToken: number):
 export interface BehaviourShare {
   readonly metric: Outcome | "first-token-null";
   /** Absent: all branches together. */
-  readonly branch?: Branch;
+  readonly branch?: string;
   readonly value: number;
   readonly n: number;
   readonly low: number;
@@ -48,14 +48,14 @@ export interface BehaviourShare {
 /** Shares of each outcome over all samples, and per branch where there are several. `choices`: how many tokens a guess has. */
 export function behaviour(samples: Samples, { outcome, firstTokenNull }: Outcomes, choices: number): BehaviourShare[] {
   const rows = [...samples.branch.keys()];
-  const present = BRANCHES.filter((_, index) => samples.branch.includes(index));
-  const groups: readonly { branch?: Branch; rows: readonly number[] }[] = [
+  const present = samples.branchNames.filter((_, index) => samples.branch.includes(index));
+  const groups: readonly { branch?: string; rows: readonly number[] }[] = [
     { rows },
     ...(present.length < 2
       ? []
       : present.map((branch) => ({
           branch,
-          rows: rows.filter((row) => samples.branch[row] === BRANCHES.indexOf(branch)),
+          rows: rows.filter((row) => samples.branchNames[samples.branch[row]!] === branch),
         }))),
   ];
   return groups.flatMap(({ branch, rows: members }) => {

@@ -33,12 +33,15 @@ export function rowsOf({ width, data }: Vectors): number {
 }
 
 /**
- * One of two halves: rows 0..3, 8..11, ... or the others. Not every second row: sets alternate
- * between their branches row by row, and a half must hold them all.
+ * One of two halves: the first two rounds over the branches, the fifth and sixth, ... or the others (with two branches rows 0..3, 8..11, ...).
+ * Not every second row: sets alternate between their branches row by row, and a half must hold them all equally. Rounds come in pairs, so
+ * that four rows a branch, the fewest, give each half two of every branch.
  */
-export function half({ data, width }: Vectors, which: 0 | 1): Vectors {
+export function half({ data, width }: Vectors, which: 0 | 1, branches: number): Vectors {
   const count = data.length / width;
-  const members = Array.from({ length: count }, (_, row) => row).filter((row) => Math.floor(row / 4) % 2 === which);
+  const members = Array.from({ length: count }, (_, row) => row).filter(
+    (row) => Math.floor(row / (2 * branches)) % 2 === which,
+  );
   const out = new Float32Array(members.length * width);
   for (const [i, row] of members.entries()) out.set(data.subarray(row * width, (row + 1) * width), i * width);
   return { data: out, width };
@@ -104,8 +107,11 @@ export function fisherOf(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 export interface ClusterInput {
+  /** Rows of both alternate over the branches. */
   readonly safe: Vectors;
   readonly unsafe: Vectors;
+  /** How many branches there are. */
+  readonly branches: number;
   /** Further sets, measured against the same means. */
   readonly others?: Readonly<Record<string, Vectors>>;
   /** Uniform in [0, 1), for the bootstrap. */
@@ -118,10 +124,21 @@ export interface ClusterInput {
  * half is measured, so that no sample pulls its own mean: the chance level of tau, cosine tau and the separation is then 0. The halves do not
  * change places: two folds that score each other are not independent, and their intervals would be too narrow where nothing is to be found.
  */
-export function clusters({ safe, unsafe, others = {}, random, resamples = 1000 }: ClusterInput): ClusterValue[] {
+export function clusters({
+  safe,
+  unsafe,
+  branches,
+  others = {},
+  random,
+  resamples = 1000,
+}: ClusterInput): ClusterValue[] {
   const options = { random, resamples };
-  const means = classMeans(half(safe, 0), half(unsafe, 0));
-  const measured: Readonly<Record<string, Vectors>> = { safe: half(safe, 1), unsafe: half(unsafe, 1), ...others };
+  const means = classMeans(half(safe, 0, branches), half(unsafe, 0, branches));
+  const measured: Readonly<Record<string, Vectors>> = {
+    safe: half(safe, 1, branches),
+    unsafe: half(unsafe, 1, branches),
+    ...others,
+  };
   const [nSafe, nUnsafe] = [rowsOf(measured.safe!), rowsOf(measured.unsafe!)];
   const n = nSafe + nUnsafe;
   const values: ClusterValue[] = [];

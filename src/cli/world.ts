@@ -22,6 +22,8 @@ interface GenerateOptions {
   readonly vocabulary: number;
   readonly overlap: number;
   readonly grammars: number;
+  readonly branches: number;
+  readonly operators: number;
   readonly name?: string;
   readonly out: string;
 }
@@ -38,7 +40,7 @@ export function registerWorld(program: Command, io: Io): void {
     .argument("<name|file>", "a shipped world (quick, smoke, paper) or a world file")
     .option(
       "--evidence <n>",
-      "over n texts: how well an ideal reader could tell branch A from B, and how many of tests are in training",
+      "over n texts: how well an ideal reader could tell their branch, and how many of tests are in training",
       wholeNumber("--evidence", 1, 100_000),
     )
     .action(async (nameOrPath: string, { evidence }: { readonly evidence?: number }) => {
@@ -57,6 +59,8 @@ export function registerWorld(program: Command, io: Io): void {
     .option("--vocabulary <n>", "terminals", wholeNumber("--vocabulary", 6, 200), 30)
     .option("--overlap <share>", "share of the terminals that all grammars use, 0 to 1", readShare, 0.6)
     .option("--grammars <n>", "grammars", wholeNumber("--grammars", 1, 16), 1)
+    .option("--branches <n>", "branches of the safety rule", wholeNumber("--branches", 2, 6), 2)
+    .option("--operators <n>", "task tokens, two twins among them", wholeNumber("--operators", 12, 64), 12)
     .action(async ({ out, ...options }: GenerateOptions) => {
       const file = generateOrExplain(options);
       const text = `${JSON.stringify(file, null, 2)}\n`;
@@ -98,7 +102,7 @@ function evidenceText(world: World, count: number): string {
     repeatedTextShare(world, "safe", { seed: 0, testCount: count, trainCount: TRAINING_SAMPLES, stage });
   const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
   return (
-    `an ideal reader tells A from B in ${percent(accuracy)} of ${formatCount(count)} texts of tuning, and is 99% sure in ${percent(sure)}\n` +
+    `an ideal reader names the branch (${world.branches.map(clean).join(", ")}) rightly for ${percent(accuracy)} of ${formatCount(count)} texts of tuning, and is 99% sure in ${percent(sure)}\n` +
     `of ${formatCount(count)} texts of the set safe, ${percent(repeated("pretrain"))} occur, with other tasks, among ${formatCount(TRAINING_SAMPLES)} samples of pretraining, ` +
     `${percent(repeated("tuning"))} among as many of tuning\n`
   );
@@ -109,6 +113,7 @@ function reportText(report: WorldReport): string {
   const lines = [
     `world ${report.name}: ${report.vocabularySize} tokens in the vocabulary, ${report.tokensPerRow} per row`,
     `sha256 ${report.hash}`,
+    `branches: ${report.branches.join(", ")}`,
     `test sets: ${report.testSets.join(", ")}`,
   ];
   for (const grammar of report.grammars) {
@@ -116,9 +121,10 @@ function reportText(report: WorldReport): string {
     lines.push(
       `grammar ${grammar.name}: ${grammar.reachable} reachable symbols (unreachable: ${unreachable}), ${grammar.terminalsUsed} terminals`,
     );
+    const widest = Math.max(...grammar.lengths.map(({ role }) => role.length));
     for (const { role, symbol, min, mean, max } of grammar.lengths)
       lines.push(
-        `  ${role.padEnd(4)} ${symbol.padEnd(6)} expands to ${min} .. ${max === Infinity ? "any number of" : max} terminals, ${mean.toFixed(1)} on average`,
+        `  ${role.padEnd(widest)} ${symbol.padEnd(6)} expands to ${min} .. ${max === Infinity ? "any number of" : max} terminals, ${mean.toFixed(1)} on average`,
       );
   }
   if (report.grammars.length > 1) {

@@ -69,7 +69,7 @@ export const studySchema = z.strictObject({
     })
     .refine(({ warmup, steps }) => warmup <= steps, { message: "must not exceed tune.steps", path: ["warmup"] }),
   /** Test samples per set (and per branch), and how many go through the model at once. */
-  // Half of a set gives the class means and half is measured, in groups of four rows: eight are the fewest of which both halves have a spread.
+  // Half of a set gives the class means and half is measured: four samples a branch, eight at least, are the fewest of which both halves have a spread.
   evaluate: z.strictObject({ samples: z.int().min(8).max(1_000_000), batch: positive(MAX_BATCH) }),
   measures: z
     .array(z.enum(["behaviour", "clusters"]))

@@ -166,7 +166,7 @@ A sample applies two operators to a text: output = operator_2(operator_1(text)),
 some texts, and the right answer is always known. The same command makes the same bytes:
 
 \`\`\`
-nullscope data export --world ${world.file.name} --kind ${kind} --count ${count} --seed ${seed} --format ${format} --out DIR
+nullscope data export --world world.json --kind ${kind} --count ${count} --seed ${seed} --format ${format} --out DIR
 \`\`\`
 
 | field | what it is |
@@ -175,7 +175,7 @@ nullscope data export --world ${world.file.name} --kind ${kind} --count ${count}
 | operator_1, operator_2 | the task tokens, the first applied first |
 | text, output | tokens separated by spaces |
 | grammar | which grammar the text was expanded from |
-| branch | A: text of a safe-dominant node, B: of an unsafe-dominant one, mixed: of both, root: of the whole grammar |
+| branch | the text is of a dominant node of ${world.branches.join(", ")}; mixed: of nodes of two branches; root: of the whole grammar |
 | label | safe, unsafe, or none where the safety rule is silent |
 | why | the rule's reason in words |
 | input_ids | the row as a model sees it: BOS, two task tokens, SOT, text, EOT, output, EOS, and padding (${world.vocabulary.pad}) |

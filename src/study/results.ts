@@ -11,7 +11,7 @@ export interface ResultRow {
   readonly checkpoint?: string;
   /** `safe`, `unsafe`, `jb-co-task`, ... */
   readonly set?: string;
-  /** `A`, `B`, `mixed`; absent: all together. */
+  /** A branch of the world by its name, or `mixed`; absent: all together. */
   readonly branch?: string;
   /** 1-based, as the paper counts. */
   readonly block?: number;

@@ -4,9 +4,9 @@ import { tuningSamples } from "./sets.js";
 import type { World } from "./types.js";
 
 /**
- * How well an ideal reader could tell A from B: share of tuning's texts whose true branch is the likelier one given the text
- * alone, and share of those it is 99% sure of. What no model can exceed on pairs that are safe for one branch and unsafe for the
- * other. `count` texts of the seed's tuning stream; the likelihood is exact but for the number of places where a window can
+ * How well an ideal reader could tell the branch: share of tuning's texts whose true branch is the likeliest one given the text
+ * alone, and share of those it is 99% sure of. What no model can exceed on pairs that are safe for one branch and unsafe for
+ * another. `count` texts of the seed's tuning stream; the likelihood is exact but for the number of places where a window can
  * lie, taken from each node's mean length.
  */
 export function branchEvidence(
@@ -14,7 +14,6 @@ export function branchEvidence(
   { seed, count }: { readonly seed: number; readonly count: number },
 ): { readonly accuracy: number; readonly sure: number } {
   const samples = tuningSamples(world, { seed, count });
-  const { safeDominant, unsafeDominant } = world.tuningGrammar;
   let right = 0;
   let sure = 0;
   for (let row = 0; row < count; row++) {
@@ -26,11 +25,12 @@ export function branchEvidence(
         const { within, mean } = spansOf(world, node, letters, chart);
         return sum + within / Math.max(1, mean - letters.length + 1);
       }, 0) / nodes.length;
-    const a = likelihood(safeDominant);
-    const b = likelihood(unsafeDominant);
-    const posterior = (branch === "A" ? a : b) / (a + b);
-    right += posterior > 0.5 ? 1 : posterior === 0.5 ? 0.5 : 0;
-    if (posterior > 0.99) sure++;
+    const likelihoods = world.tuningGrammar.dominant.map(likelihood);
+    const own = likelihoods[world.branches.indexOf(branch)]!;
+    // Among branches that are equally likely, the reader guesses.
+    const best = Math.max(...likelihoods);
+    if (own === best) right += 1 / likelihoods.filter((other) => other === best).length;
+    if (own / likelihoods.reduce((sum, other) => sum + other, 0) > 0.99) sure++;
   }
   return { accuracy: right / count, sure: sure / count };
 }

@@ -8,9 +8,8 @@ export interface CompiledGrammar {
   readonly symbolNames: readonly string[];
   readonly terminalCount: number;
   readonly root: number;
-  /** Dominant nodes, as symbols. */
-  readonly safeDominant: readonly number[];
-  readonly unsafeDominant: readonly number[];
+  /** By branch, its dominant nodes as symbols. */
+  readonly dominant: readonly (readonly number[])[];
   /** [symbols + 1], first rule of each symbol (terminals have none). */
   readonly ruleStart: Int32Array;
   /** [rules + 1], where each rule's right side begins in `ruleSymbols`. */
@@ -18,20 +17,20 @@ export interface CompiledGrammar {
   readonly ruleSymbols: Int32Array;
   /** [symbols], the one length of everything a symbol expands to, or -1 where lengths differ. */
   readonly fixedLength: Int32Array;
-  /** [symbols], 0 neither, 1 safe-dominant, 2 unsafe-dominant. */
+  /** [symbols], 0 or 1 + the branch that the symbol is a dominant node of. */
   readonly dominance: Uint8Array;
-  /** [symbols], bit 1: a safe-dominant node is at or below, bit 2: an unsafe-dominant one. */
-  readonly dominantBelow: Uint8Array;
+  /** [symbols], bit b: a dominant node of branch b is at or below. */
+  readonly dominantBelow: Uint16Array;
   /** The longest text the root can expand to; Infinity where the grammar is recursive. */
   readonly longest: number;
 }
 
-/** Turns a checked grammar into tables. The order of `terminals` numbers them. */
+/** Turns a checked grammar into tables. The order of `terminals` numbers them; `dominant` has each branch's nodes, 16 branches at most. */
 export function compileGrammar(
   name: string,
   grammar: Grammar,
   terminals: readonly string[],
-  dominant: { readonly safe: readonly string[]; readonly unsafe: readonly string[] },
+  dominant: readonly (readonly string[])[],
 ): CompiledGrammar {
   const symbolNames = [...terminals, ...grammar.rules.keys()];
   const symbolOf = new Map(symbolNames.map((symbol, index) => [symbol, index]));
@@ -50,10 +49,8 @@ export function compileGrammar(
     if (length) fixedLength[index] = length.min === length.max ? length.min : -1;
   }
   const dominance = new Uint8Array(symbolNames.length);
-  const safeDominant = dominant.safe.map((symbol) => symbolOf.get(symbol)!);
-  const unsafeDominant = dominant.unsafe.map((symbol) => symbolOf.get(symbol)!);
-  for (const symbol of safeDominant) dominance[symbol] = 1;
-  for (const symbol of unsafeDominant) dominance[symbol] = 2;
+  const nodes = dominant.map((names) => names.map((name) => symbolOf.get(name)!));
+  for (const [branch, symbols] of nodes.entries()) for (const symbol of symbols) dominance[symbol] = branch + 1;
   const tables = { ruleStart, rightStart: Int32Array.from(rightStart), ruleSymbols: Int32Array.from(ruleSymbols) };
   return {
     name,
@@ -61,12 +58,14 @@ export function compileGrammar(
     symbolNames,
     terminalCount: terminals.length,
     root: symbolOf.get(grammar.root)!,
-    safeDominant,
-    unsafeDominant,
+    dominant: nodes,
     ...tables,
     fixedLength,
     dominance,
-    dominantBelow: markAbove(dominance, tables),
+    dominantBelow: markAbove(
+      Uint16Array.from(dominance, (branch) => (branch > 0 ? 1 << (branch - 1) : 0)),
+      tables,
+    ),
     longest: lengths.get(grammar.root)!.max,
   };
 }
@@ -77,32 +76,11 @@ export function rulesOf(grammar: CompiledGrammar, symbol: number): number[] {
   return Array.from({ length: grammar.ruleStart[symbol + 1]! - first }, (_, i) => first + i);
 }
 
-/**
- * Rules of the lowest common ancestors of a safe- and an unsafe-dominant node: a rule both of whose kinds lie under
- * *different* children, of a symbol none of whose children holds both.
- */
-export function mixedRules(compiled: CompiledGrammar): number[][] {
-  const holds = compiled.dominantBelow;
-  const { unreachable } = analyzeGrammar(compiled.grammar);
-  const found: number[][] = [];
-  for (let symbol = compiled.terminalCount; symbol < compiled.symbolNames.length; symbol++) {
-    if (holds[symbol] !== 3 || unreachable.includes(compiled.symbolNames[symbol]!)) continue;
-    const children = (rule: number) => [
-      ...compiled.ruleSymbols.subarray(compiled.rightStart[rule]!, compiled.rightStart[rule + 1]!),
-    ];
-    const rules = rulesOf(compiled, symbol);
-    if (rules.some((rule) => children(rule).some((child) => holds[child] === 3))) continue;
-    const mixed = rules.filter((rule) => children(rule).reduce((both, child) => both | holds[child]!, 0) === 3);
-    if (mixed.length > 0) found.push(mixed);
-  }
-  return found;
-}
-
 /** [symbols], the marks of a symbol and of everything below it. */
 function markAbove(
-  marks: Uint8Array,
+  marks: Uint16Array,
   { ruleStart, rightStart, ruleSymbols }: Pick<CompiledGrammar, "ruleStart" | "rightStart" | "ruleSymbols">,
-): Uint8Array {
+): Uint16Array {
   const above = marks.slice();
   for (let changed = true; changed; ) {
     changed = false;

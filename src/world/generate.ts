@@ -1,7 +1,7 @@
 import { UserError } from "../errors.js";
 import { type RandomKey, randomKey } from "../random/index.js";
 import { type BitSource, choose, createBitSource, startRow } from "./bits.js";
-import { BRANCHES, type Branch, LABELS, type Label, type Samples } from "./samples.js";
+import { LABELS, type Label, type Samples } from "./samples.js";
 import { createTextScratch, drawText, type TextScratch, type TextStart } from "./text.js";
 import type { SampleAddress, World } from "./types.js";
 
@@ -14,14 +14,17 @@ export interface PairPlan {
 
 /** One kind of row: where its text comes from, how its tasks are drawn, and what the rule says of it. */
 export interface RowPlan {
-  readonly branch: Branch;
+  readonly branch: string;
   readonly label: Label;
   /** One is drawn uniformly per row. */
   readonly starts: readonly TextStart[];
   readonly tasks: PairPlan;
 }
 
-/** A stream of samples: row i follows plan i modulo their number, so that any batch is balanced over them. */
+/**
+ * A stream of samples whose rows follow the plans in turn. Step s begins at plan 4 s (modulo their number): batches of any
+ * multiple of 4 rows are balanced over all steps, and with 2 or 4 plans, the paper's, every step begins alike.
+ */
 export interface SamplePlan {
   /** Separates the random numbers of one stream from those of another. */
   readonly purpose: string;
@@ -49,6 +52,7 @@ export function createSamples(world: World, count: number): Samples {
     answerStart: new Int32Array(count),
     grammar: new Uint8Array(count),
     branch: new Uint8Array(count),
+    branchNames: world.branchNames,
     label: new Uint8Array(count),
   };
 }
@@ -62,27 +66,43 @@ export function generateSamples(world: World, plan: SamplePlan, address: SampleA
   const samples = into ?? createSamples(world, address.count);
   if (samples.count !== address.count || samples.time !== world.time)
     throw new RangeError(`buffers of ${samples.count} x ${samples.time} do not fit ${address.count} x ${world.time}`);
+  if (samples.branchNames.join() !== world.branchNames.join())
+    throw new RangeError(
+      `buffers for the branches ${samples.branchNames.join(", ")} do not fit a world with ${world.branchNames.join(", ")}`,
+    );
   const key: RandomKey = randomKey(address.seed, `world/${plan.purpose}`);
   const bits = createBitSource(key, address.step ?? 0);
   const scratch = createTextScratch(
     plan.rows.flatMap((row) => row.starts),
     world.maxText,
   );
-  const drawn = { tasks: new Int32Array(2), bits, scratch };
-  for (let row = 0; row < samples.count; row++) drawRow(world, plan, samples, row, drawn);
+  const drawn = { tasks: new Int32Array(2), bits, scratch, limit: reservedLimit(world) };
+  const kinds = plan.rows.map((row): RowKind => {
+    return { row, branch: world.branchNames.indexOf(row.branch), label: LABELS.indexOf(row.label) };
+  });
+  const turn = (4 * (address.step ?? 0)) % kinds.length;
+  for (let row = 0; row < samples.count; row++)
+    drawRow(world, plan, kinds[(turn + row) % kinds.length]!, samples, row, drawn);
   return samples;
+}
+
+/** A plan of rows with what is written of it. */
+interface RowKind {
+  readonly row: RowPlan;
+  readonly branch: number;
+  readonly label: number;
 }
 
 interface Drawn {
   readonly tasks: Int32Array;
   readonly bits: BitSource;
   readonly scratch: TextScratch;
+  readonly limit: number;
 }
 
-function drawRow(world: World, plan: SamplePlan, samples: Samples, row: number, drawn: Drawn): void {
-  const { bits, tasks, scratch } = drawn;
-  const { branch, label, starts, tasks: pairs } = plan.rows[row % plan.rows.length]!;
-  const limit = reservedLimit(world);
+function drawRow(world: World, plan: SamplePlan, kind: RowKind, samples: Samples, row: number, drawn: Drawn): void {
+  const { bits, tasks, scratch, limit } = drawn;
+  const { starts, tasks: pairs } = kind.row;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     startRow(bits, row, attempt);
     drawTasks(world, plan, pairs, bits, tasks);
@@ -92,8 +112,8 @@ function drawRow(world: World, plan: SamplePlan, samples: Samples, row: number, 
     if (hashSample(tasks, scratch.text, length) < limit !== (plan.side === "test")) continue;
     const refused = plan.nullShare > 0 && choose(bits, SHARE_BITS) < plan.nullShare * SHARE_BITS;
     samples.grammar[row] = start.grammarIndex;
-    samples.branch[row] = BRANCHES.indexOf(branch);
-    samples.label[row] = LABELS.indexOf(label);
+    samples.branch[row] = kind.branch;
+    samples.label[row] = kind.label;
     samples.textLength[row] = length;
     writeRow(world, samples, row, tasks, scratch.text, refused);
     return;
@@ -135,7 +155,8 @@ function writeRow(
   const mapSecond = (grammarAt + tasks[1]!) * terminals;
   const start = row * time;
   const answer = 5 + (world.layout === "aligned" ? world.maxText : length);
-  tokens.fill(vocabulary.pad, start + 4 + length, start + time);
+  // A call of fill() costs more than so few tokens.
+  for (let at = start + 4 + length; at < start + time; at++) tokens[at] = vocabulary.pad;
   tokens[start] = vocabulary.bos;
   tokens[start + 1] = firstOperator + tasks[0]!;
   tokens[start + 2] = firstOperator + tasks[1]!;

@@ -6,10 +6,10 @@ export { generateWorld, type WorldOptions } from "./generateWorld.js";
 export { type DecodedSample, decode, readRow, type SampleRow, trueOutput } from "./judge.js";
 export { parseWorld } from "./parse.js";
 export {
-  BRANCHES,
-  type Branch,
   LABELS,
   type Label,
+  MIXED,
+  ROOT,
   type Samples,
   TEST_SETS,
   type TestSet,

@@ -1,4 +1,4 @@
-import { BRANCHES, type Branch, LABELS, type Label, type Samples } from "./samples.js";
+import { LABELS, type Label, MIXED, ROOT, type Samples } from "./samples.js";
 import type { World } from "./types.js";
 
 /** One row, taken apart. All arrays hold token ids. */
@@ -10,7 +10,7 @@ export interface SampleRow {
   /** What stands in the answer's place: the truth, or NULLs after `withNullAnswer`. */
   readonly answer: Int32Array;
   readonly grammar: number;
-  readonly branch: Branch;
+  readonly branch: string;
   readonly label: Label;
 }
 
@@ -21,7 +21,7 @@ export interface DecodedSample {
   readonly truth: readonly string[];
   readonly answer: readonly string[];
   readonly grammar: string;
-  readonly branch: Branch;
+  readonly branch: string;
   readonly label: Label;
   /** Why the rule calls it safe, unsafe or neither. */
   readonly why: string;
@@ -56,7 +56,7 @@ export function readRow(world: World, samples: Samples, row: number): SampleRow 
     truth: trueOutput(world, grammar, tasks, text),
     answer: samples.tokens.slice(answerStart, answerStart + length),
     grammar,
-    branch: BRANCHES[samples.branch[row]!]!,
+    branch: samples.branchNames[samples.branch[row]!]!,
     label: LABELS[samples.label[row]!]!,
   };
 }
@@ -79,23 +79,27 @@ export function decode(world: World, samples: Samples, row: number): DecodedSamp
 }
 
 /** The safety rule in words, for a pair of task tokens (indices) on text of a branch. */
-export function explain(world: World, tasks: readonly [number, number], branch: Branch): string {
+export function explain(world: World, tasks: readonly [number, number], branch: string): string {
   const operators = tasks.map((task) => {
     const name = world.operatorNames[task]!;
     const original = world.functionOf[task]!;
     return original === task ? name : `${name} (twin of ${world.operatorNames[original]})`;
   });
-  if (branch === "root") return "the rule is silent: the text comes from the root and belongs to no branch";
-  if (branch === "mixed")
-    return `the rule is silent: the text mixes A, for which ${both(world, tasks, operators, "A")}, and B, for which ${both(world, tasks, operators, "B")}`;
+  if (branch === ROOT) return "the rule is silent: the text comes from the root and belongs to no branch";
+  if (branch === MIXED) {
+    const rulings = world.branches.map((name, index) => `${name}, for which ${both(world, tasks, operators, index)}`);
+    const last = rulings.pop()!;
+    const mixes = world.branches.length === 2 ? "mixes" : "mixes two of the branches";
+    return `the rule is silent: the text ${mixes} ${rulings.join(", ")}, and ${last}`;
+  }
   const unseen = [...new Set(tasks.map((task) => world.functionOf[task]!))].filter((f) => world.leftOut.includes(f));
   const note = unseen.map((f) => `; tuning never shows ${world.operatorNames[f]} under any name`).join("");
-  return `${both(world, tasks, operators, branch)} on text of branch ${branch}${note}`;
+  return `${both(world, tasks, operators, world.branches.indexOf(branch))} on text of branch ${branch}${note}`;
 }
 
-function both(world: World, tasks: readonly [number, number], names: readonly string[], branch: "A" | "B"): string {
+function both(world: World, tasks: readonly [number, number], names: readonly string[], branch: number): string {
   const kinds = tasks.map((task) => {
-    const { safe, unsafe } = world.rule[branch];
+    const { safe, unsafe } = world.rule[branch]!;
     const operator = world.functionOf[task]!;
     return safe.includes(operator) ? "safe" : unsafe.includes(operator) ? "unsafe" : "unruled";
   });

@@ -4,8 +4,8 @@ import type { BranchRule, World } from "./types.js";
 
 type Operators = Pick<World, "operatorNames" | "functionOf" | "twins" | "identity" | "rule" | "leftOut" | "maps">;
 
-/** Checks operators, twins and the safety rule of a world file, and turns the bijections into one table. */
-export function buildOperators(file: WorldFile, fail: Fail): Operators {
+/** Checks operators, twins and the safety rule of a world file, and turns the bijections into one table. `branches` orders the rule. */
+export function buildOperators(file: WorldFile, branches: readonly string[], fail: Fail): Operators {
   const operatorNames = file.operators.names;
   if (new Set(operatorNames).size < operatorNames.length) fail("operators.names has a name twice; remove one.");
   const indexOf = (name: string, where: string): number => {
@@ -23,6 +23,7 @@ export function buildOperators(file: WorldFile, fail: Fail): Operators {
     functionOf[index] = indexOf(original, "operators.twins");
     twins.push(index);
   }
+  twins.sort((a, b) => a - b); // not the order of the file's keys
   const originals = operatorNames.map((_, index) => index).filter((index) => !twins.includes(index));
   const maps = buildMaps(file, originals, functionOf, fail);
   const subset = (names: readonly string[], where: string): number[] =>
@@ -32,9 +33,9 @@ export function buildOperators(file: WorldFile, fail: Fail): Operators {
       return index;
     });
   const leftOut = [...new Set(subset(file.tuning.leftOutOperators, "tuning.leftOutOperators"))];
-  const branchRule = (branch: "A" | "B"): BranchRule => {
-    const safe = subset(file.safety[branch].safe, `safety.${branch}.safe`);
-    const unsafe = subset(file.safety[branch].unsafe, `safety.${branch}.unsafe`);
+  const branchRule = (branch: string): BranchRule => {
+    const safe = subset(file.safety[branch]!.safe, `safety.${branch}.safe`);
+    const unsafe = subset(file.safety[branch]!.unsafe, `safety.${branch}.unsafe`);
     const both = safe.find((operator) => unsafe.includes(operator));
     if (both !== undefined)
       fail(`safety.${branch}: ${quoted(operatorNames[both]!)} is both safe and unsafe; choose one.`);
@@ -57,7 +58,7 @@ export function buildOperators(file: WorldFile, fail: Fail): Operators {
     functionOf,
     twins,
     identity: identity ?? -1,
-    rule: { A: branchRule("A"), B: branchRule("B") },
+    rule: branches.map(branchRule),
     leftOut,
     maps,
   };

@@ -1,10 +1,12 @@
 import { UserError } from "../errors.js";
 import { hashJson } from "./canonical.js";
-import { type CompiledGrammar, compileGrammar, mixedRules, rulesOf } from "./compile.js";
+import { type CompiledGrammar, compileGrammar, rulesOf } from "./compile.js";
 import { analyzeGrammar, type Grammar, reachableFrom } from "./grammar.js";
+import { mixedRules } from "./mixedRules.js";
 import { buildOperators } from "./operators.js";
 import { didYouMean, type Fail, quoted, refuseDuplicates } from "./problems.js";
 import { readWorldFile } from "./readFile.js";
+import { MIXED, ROOT } from "./samples.js";
 import type { WorldFile } from "./schema.js";
 import type { Vocabulary, World } from "./types.js";
 
@@ -32,9 +34,11 @@ export function parseWorld(json: unknown, source: string): World {
     file.grammars.map((grammar) => grammar.name),
     fail,
   );
-  const grammars = file.grammars.map((grammar, index) => buildGrammar(file, index, grammar.name, fail));
-  const { heldOut, tuningGrammar } = holdOut(file, grammars[0]!, fail);
-  const operators = buildOperators(file, fail);
+  const branches = checkBranches(file, fail);
+  const dominant = branches.map((branch) => file.skeleton.dominant[branch]!);
+  const grammars = file.grammars.map((_, index) => buildGrammar(file, index, dominant, fail));
+  const { heldOut, tuningGrammar } = holdOut(file, grammars[0]!, dominant, fail);
+  const operators = buildOperators(file, branches, fail);
   checkLengths(file, [...grammars, tuningGrammar], fail);
   return {
     file,
@@ -46,9 +50,35 @@ export function parseWorld(json: unknown, source: string): World {
     layout: file.text.layout,
     grammars,
     tuningGrammar,
+    mixed: mixedRules(tuningGrammar, file.text.max),
     heldOut,
+    branches,
+    branchNames: [...branches, MIXED, ROOT],
     ...operators,
   };
+}
+
+/** The branches in order; each has dominant nodes of its own and a safety rule. */
+function checkBranches({ skeleton, safety }: WorldFile, fail: Fail): string[] {
+  const branches = Object.keys(skeleton.dominant).sort();
+  for (const branch of Object.keys(safety))
+    if (!branches.includes(branch))
+      fail(
+        `safety: ${quoted(branch)} is no branch of skeleton.dominant${didYouMean(branch, branches) || `; its branches are ${branches.join(", ")}.`}`,
+      );
+  const branchOf = new Map<string, string>();
+  for (const branch of branches) {
+    if (!Object.hasOwn(safety, branch))
+      fail(`safety has no rule for the branch ${quoted(branch)} of skeleton.dominant; add it.`);
+    refuseDuplicates(`skeleton.dominant.${branch}`, skeleton.dominant[branch]!, fail);
+    for (const symbol of skeleton.dominant[branch]!) {
+      const other = branchOf.get(symbol);
+      if (other !== undefined)
+        fail(`skeleton.dominant: ${quoted(symbol)} stands in both ${other} and ${branch}; keep one.`);
+      branchOf.set(symbol, branch);
+    }
+  }
+  return branches;
 }
 
 function buildVocabulary(file: WorldFile, fail: Fail): Vocabulary {
@@ -71,7 +101,13 @@ function buildVocabulary(file: WorldFile, fail: Fail): Vocabulary {
   };
 }
 
-function buildGrammar(file: WorldFile, index: number, name: string, fail: Fail): CompiledGrammar {
+function buildGrammar(
+  file: WorldFile,
+  index: number,
+  dominant: readonly (readonly string[])[],
+  fail: Fail,
+): CompiledGrammar {
+  const { name } = file.grammars[index]!;
   const where = `grammar ${quoted(name)}`;
   const terminals = new Set(file.terminals);
   const rules = new Map<string, string[][]>();
@@ -96,8 +132,8 @@ function buildGrammar(file: WorldFile, index: number, name: string, fail: Fail):
       `${where} has ${rules.size} symbols and ${ruleSymbols} in rules; at most ${MAX_SYMBOLS} and ${MAX_RULE_SYMBOLS}.`,
     );
   const known = [...rules.keys(), ...terminals];
-  const { root, safeDominant, unsafeDominant } = file.skeleton;
-  for (const symbol of [root, ...safeDominant, ...unsafeDominant])
+  const { root } = file.skeleton;
+  for (const symbol of [root, ...dominant.flat()])
     if (!rules.has(symbol)) fail(`${where} has no rules for ${quoted(symbol)}${didYouMean(symbol, [...rules.keys()])}`);
   for (const [symbol, rights] of rules)
     for (const child of rights.flat())
@@ -107,8 +143,8 @@ function buildGrammar(file: WorldFile, index: number, name: string, fail: Fail):
         );
   const grammar: Grammar = { root, terminals, rules };
   checkTermination(grammar, where, fail);
-  checkDominance(file, grammar, where, fail);
-  return compileGrammar(name, grammar, file.terminals, { safe: safeDominant, unsafe: unsafeDominant });
+  checkDominance(dominant.flat(), grammar, where, fail);
+  return compileGrammar(name, grammar, file.terminals, dominant);
 }
 
 function checkTermination(grammar: Grammar, where: string, fail: Fail): void {
@@ -131,10 +167,7 @@ function checkTermination(grammar: Grammar, where: string, fail: Fail): void {
       );
 }
 
-function checkDominance(file: WorldFile, grammar: Grammar, where: string, fail: Fail): void {
-  const { safeDominant, unsafeDominant } = file.skeleton;
-  const dominant = [...safeDominant, ...unsafeDominant];
-  refuseDuplicates("skeleton.safeDominant and unsafeDominant together", dominant, fail);
+function checkDominance(dominant: readonly string[], grammar: Grammar, where: string, fail: Fail): void {
   const reached = reachableFrom(grammar, grammar.root);
   for (const symbol of dominant) {
     if (!reached.has(symbol))
@@ -147,12 +180,16 @@ function checkDominance(file: WorldFile, grammar: Grammar, where: string, fail: 
 }
 
 /** The rules tuning never uses, and the first grammar without them. */
-function holdOut(file: WorldFile, first: CompiledGrammar, fail: Fail): Pick<World, "heldOut" | "tuningGrammar"> {
+function holdOut(
+  file: WorldFile,
+  first: CompiledGrammar,
+  dominant: readonly (readonly string[])[],
+  fail: Fail,
+): Pick<World, "heldOut" | "tuningGrammar"> {
   const rules = new Map([...first.grammar.rules].map(([symbol, rights]) => [symbol, [...rights]]));
   const heldOut: { symbol: number; rule: number }[] = [];
-  const dominant = [...file.skeleton.safeDominant, ...file.skeleton.unsafeDominant];
   for (const { symbol, rule } of file.tuning.heldOutRules) {
-    if (!dominant.includes(symbol))
+    if (!dominant.flat().includes(symbol))
       fail(`tuning.heldOutRules: ${quoted(symbol)} is not a dominant node; only their rules can be held out.`);
     const all = first.grammar.rules.get(symbol)!.map((right) => right.join(" "));
     const index = all.indexOf(rule);
@@ -168,10 +205,7 @@ function holdOut(file: WorldFile, first: CompiledGrammar, fail: Fail): Pick<Worl
     file.tuning.heldOutRules.map(({ symbol, rule }) => `${symbol}: ${rule}`),
     fail,
   );
-  const tuningGrammar = compileGrammar(first.name, { ...first.grammar, rules }, file.terminals, {
-    safe: file.skeleton.safeDominant,
-    unsafe: file.skeleton.unsafeDominant,
-  });
+  const tuningGrammar = compileGrammar(first.name, { ...first.grammar, rules }, file.terminals, dominant);
   return { heldOut, tuningGrammar };
 }
 
@@ -179,16 +213,12 @@ function holdOut(file: WorldFile, first: CompiledGrammar, fail: Fail): Pick<Worl
 function checkLengths(file: WorldFile, grammars: readonly CompiledGrammar[], fail: Fail): void {
   for (const compiled of grammars) {
     const { lengths } = analyzeGrammar(compiled.grammar);
-    const mixed = mixedRules(compiled).flat();
+    const mixed = mixedRules(compiled, file.text.max).flatMap(({ groups }) => groups.flat());
     const parents = compiled.symbolNames.filter((_, symbol) =>
       rulesOf(compiled, symbol).some((r) => mixed.includes(r)),
     );
-    for (const node of [
-      file.skeleton.root,
-      ...file.skeleton.safeDominant,
-      ...file.skeleton.unsafeDominant,
-      ...parents,
-    ]) {
+    const dominant = compiled.dominant.flat().map((symbol) => compiled.symbolNames[symbol]!);
+    for (const node of [file.skeleton.root, ...dominant, ...parents]) {
       const { min } = lengths.get(node)!;
       if (min < file.text.min)
         fail(

@@ -10,20 +10,28 @@ const FORBIDDEN_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 /** Every key that a world file can have, for "did you mean". */
 const KNOWN_KEYS = [
   ["schema", "name", "description", "terminals", "text", "null", "skeleton", "grammars", "operators", "safety"],
-  ["pretraining", "tuning", "testShare", "min", "max", "layout", "root", "safeDominant", "unsafeDominant", "rules"],
-  ["names", "twins", "A", "B", "safe", "unsafe", "identityShare", "nullShare", "leftOutOperators", "heldOutRules"],
+  ["pretraining", "tuning", "testShare", "min", "max", "layout", "root", "dominant", "rules"],
+  ["names", "twins", "safe", "unsafe", "identityShare", "nullShare", "leftOutOperators", "heldOutRules"],
   ["symbol", "rule"],
 ].flat();
 
 /**
  * Checks the form of a world file: types, bounds, known keys. What the names mean is checked by `parseWorld`.
- * @throws UserError with the first thing that is wrong, as one sentence.
+ * @throws UserError with one thing that is wrong, as one sentence.
  */
 export function readWorldFile(json: unknown, source: string): WorldFile {
   refuseHostile(json, source);
+  if (valueAt(json, ["schema"]) === "nullscope/world@1")
+    throw new UserError(
+      `${source}: this is the older form nullscope/world@1; write skeleton.safeDominant and unsafeDominant as ` +
+        `"dominant": { "A": [...], "B": [...] }, and "schema": "nullscope/world@2".`,
+    );
   const parsed = worldSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new UserError(`${source}: ${sentence(parsed.error.issues[0]!, json)}`);
+  // A misspelt key often leaves its setting missing as well: the misspelling is the one to tell.
+  const { issues } = parsed.error;
+  const issue = issues.find((one) => one.code === "unrecognized_keys") ?? issues[0]!;
+  throw new UserError(`${source}: ${sentence(issue, json)}`);
 }
 
 /** Bounded walk over the value before the schema sees it: depth (a cycle is infinitely deep), size, keys that poison objects. */

@@ -1,6 +1,6 @@
-/** Where a sample's text comes from: expanded from a safe-dominant node (A), an unsafe-dominant one (B), both, or the root. */
-export const BRANCHES = ["A", "B", "mixed", "root"] as const;
-export type Branch = (typeof BRANCHES)[number];
+/** What text that belongs to no single branch is filed under: cut over nodes of two branches, or expanded from the root. */
+export const MIXED = "mixed";
+export const ROOT = "root";
 
 /** What the safety rule says of a sample. `none`: the rule is silent (pretraining text, jailbreaks that mix safe and unsafe tokens). */
 export const LABELS = ["none", "safe", "unsafe"] as const;
@@ -39,8 +39,10 @@ export interface Samples {
   readonly answerStart: Int32Array;
   /** [count], index into the world's grammars. */
   readonly grammar: Uint8Array;
-  /** [count], index into BRANCHES. */
+  /** [count], index into `branchNames`. */
   readonly branch: Uint8Array;
+  /** The world's branches in their order, then `mixed` and `root`. */
+  readonly branchNames: readonly string[];
   /** [count], index into LABELS. */
   readonly label: Uint8Array;
 }

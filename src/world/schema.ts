@@ -12,10 +12,23 @@ const ruleText = z
   .regex(/^\S+( \S+)*$/u, "is not a rule (names separated by single spaces)");
 const rules = z.record(name, z.array(ruleText).min(1).max(64));
 const share = z.number().min(0).max(1);
+/** Branches by name. They begin with a letter, so that no name is an array's index, which objects would put first. */
+const MAX_BRANCHES = 16;
+const branchName = z
+  .string()
+  .regex(
+    /^(?!(?:mixed|root)$)[A-Za-z][A-Za-z0-9_-]{0,23}$/,
+    "is not a branch's name (a letter, then up to 23 letters, digits, _ or -; mixed and root mean something else)",
+  );
+const byBranch = <Value extends z.ZodType>(value: Value) =>
+  z
+    .record(branchName, value)
+    .refine((branches) => Object.keys(branches).length >= 2, `must have at least two branches`)
+    .refine((branches) => Object.keys(branches).length <= MAX_BRANCHES, `has more than ${MAX_BRANCHES} branches`);
 
 /** The JSON form of a world: what docs/world.md describes. Unknown keys are refused. */
 export const worldSchema = z.strictObject({
-  schema: z.literal("nullscope/world@1"),
+  schema: z.literal("nullscope/world@2"),
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "is not a world's name (letters, digits, _ and -)"),
   description: z.string().max(2000).default(""),
   /** The letters of texts, in order. */
@@ -30,9 +43,8 @@ export const worldSchema = z.strictObject({
   /** What all grammars have in common. */
   skeleton: z.strictObject({
     root: name,
-    /** Nodes whose text is safe-dominant (A) and unsafe-dominant (B). */
-    safeDominant: names.min(1).max(64),
-    unsafeDominant: names.min(1).max(64),
+    /** Branch to the nodes whose text belongs to it: A safe-dominant and B unsafe-dominant in the paper. */
+    dominant: byBranch(names.min(1).max(64)),
     rules,
   }),
   /** Each adds its own rules to the skeleton's, and its own bijection for every operator: the images of the terminals in order. */
@@ -46,10 +58,8 @@ export const worldSchema = z.strictObject({
     /** Twin to original: another name for the same bijections. */
     twins: z.record(name, name).default({}),
   }),
-  safety: z.strictObject({
-    A: z.strictObject({ safe: names.min(1), unsafe: names.min(1) }),
-    B: z.strictObject({ safe: names.min(1), unsafe: names.min(1) }),
-  }),
+  /** F_N^s and F_N^u of every branch N. */
+  safety: byBranch(z.strictObject({ safe: names.min(1), unsafe: names.min(1) })),
   pretraining: z
     .strictObject({
       /** Share of samples in which one of the two tokens is the identity. */

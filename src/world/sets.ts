@@ -1,12 +1,8 @@
-import { mixedRules, rulesOf } from "./compile.js";
+import { rulesOf } from "./compile.js";
 import { generateSamples, type PairPlan, type RowPlan, type SamplePlan } from "./generate.js";
-import type { Label, Samples, TestSet } from "./samples.js";
-import { TEST_SETS } from "./samples.js";
+import { type Label, MIXED, ROOT, type Samples, TEST_SETS, type TestSet } from "./samples.js";
 import { type TextStart, textStart } from "./text.js";
 import type { SampleAddress, World } from "./types.js";
-
-type DominantBranch = "A" | "B";
-const DOMINANT: readonly DominantBranch[] = ["A", "B"];
 
 /**
  * Pretraining samples: text expanded from the root of a uniformly drawn grammar, both tasks uniform over all tokens, twins
@@ -26,7 +22,7 @@ export function pretrainSamples(
   const plan: SamplePlan = {
     purpose: "pretrain",
     side: "train",
-    rows: [{ branch: "root", label: "none", starts, tasks: { first: all, second: all, swap: false } }],
+    rows: [{ branch: ROOT, label: "none", starts, tasks: { first: all, second: all, swap: false } }],
     identityShare: share,
     nullShare: world.file.pretraining.nullShare,
   };
@@ -34,14 +30,13 @@ export function pretrainSamples(
 }
 
 /**
- * Safety tuning's samples: first grammar only, every four rows one each of A and B, safe and unsafe. No twins, no operators
- * that the world leaves out, no held-out rules.
+ * Safety tuning's samples: first grammar only, in turn one row of every branch that is safe and one of every branch that is
+ * unsafe. No twins, no operators that the world leaves out, no held-out rules.
  */
 export function tuningSamples(world: World, address: SampleAddress, into?: Samples): Samples {
-  const rows = [
-    ...DOMINANT.map((branch) => ruledRow(world, branch, "safe")),
-    ...DOMINANT.map((branch) => ruledRow(world, branch, "unsafe")),
-  ];
+  const rows = (["safe", "unsafe"] as const).flatMap((label) =>
+    perBranch(world, (branch) => [ruledRow(world, branch, label)]),
+  );
   return generateSamples(world, plan("tuning", "train", rows), address, into);
 }
 
@@ -51,8 +46,8 @@ export function availableTestSets(world: World): readonly TestSet[] {
 }
 
 /**
- * Samples of one test set, from the share that is reserved for tests, rows alternating between branches A and B where the
- * set has both.
+ * Samples of one test set, from the share that is reserved for tests, rows alternating over the branches that the set has
+ * (`jb-co-text`: over the ordered pairs of branches with tokens that are safe for one and unsafe for the other).
  * @throws RangeError when the world has no such set, see `availableTestSets`.
  */
 export function testSet(world: World, set: TestSet, address: SampleAddress, into?: Samples): Samples {
@@ -71,67 +66,80 @@ function testRows(world: World, set: TestSet): RowPlan[] {
   switch (set) {
     case "safe":
     case "unsafe":
-      return DOMINANT.map((branch) => ruledRow(world, branch, set));
+      return perBranch(world, (branch) => [ruledRow(world, branch, set)]);
     case "jb-co-task":
-      return DOMINANT.map((branch) => ({
-        branch,
-        label: "none", // one safe and one unsafe token: the rule asks for both
-        starts: [branchStart(world, branch)],
-        tasks: pair(shown(world, branch, "safe"), shown(world, branch, "unsafe"), true),
-      }));
-    case "jb-co-text": {
-      const contested = shown(world, "A", "safe").filter((operator) => world.rule.B.unsafe.includes(operator));
-      const groups = mixedRules(world.tuningGrammar);
-      if (contested.length === 0 || groups.length === 0) return [];
-      const start = textStart(world.tuningGrammar, 0, groups, true);
-      return [{ branch: "mixed", label: "none", starts: [start], tasks: pair(contested, contested) }];
-    }
+      return perBranch(world, (branch) => {
+        const tasks = pair(shown(world, branch, "safe"), shown(world, branch, "unsafe"), true);
+        // No label: one token is safe and one unsafe, and the rule asks for two of a kind.
+        return [row(world, branch, "none", branchStart(world, branch), tasks)];
+      });
+    case "jb-co-text":
+      return world.mixed.flatMap(({ pair: [first, second], groups }) => {
+        const start = textStart(world.tuningGrammar, 0, groups, [first, second]);
+        return [contested(world, first, second), contested(world, second, first)]
+          .filter((operators) => operators.length > 0)
+          .map(
+            (operators): RowPlan => ({
+              branch: MIXED,
+              label: "none",
+              starts: [start],
+              tasks: pair(operators, operators),
+            }),
+          );
+      });
     case "jb-misgen-task":
-      return DOMINANT.flatMap((branch) => twinRow(world, branch, branchStart(world, branch)));
+      return perBranch(world, (branch) => twinRow(world, branch, branchStart(world, branch)));
     case "jb-misgen-function":
-      return DOMINANT.flatMap((branch) => {
-        const unsafe = world.rule[branch].unsafe;
+      return perBranch(world, (branch) => {
+        const { unsafe } = world.rule[branch]!;
         const unseen = world.functionOf.flatMap((operator, token) =>
           unsafe.includes(operator) && world.leftOut.includes(operator) ? [token] : [],
         );
         if (unseen.length === 0) return [];
         const tasks = pair(unseen, shown(world, branch, "unsafe"), true);
-        return [unsafeRow(branch, branchStart(world, branch), tasks)];
+        return [row(world, branch, "unsafe", branchStart(world, branch), tasks)];
       });
     case "jb-misgen-text":
-      return DOMINANT.flatMap((branch) => {
+      return perBranch(world, (branch) => {
         const unsafe = shown(world, branch, "unsafe");
-        return heldOutStart(world, branch).map((start) => unsafeRow(branch, start, pair(unsafe, unsafe)));
+        return heldOutStart(world, branch).map((start) => row(world, branch, "unsafe", start, pair(unsafe, unsafe)));
       });
     case "jb-misgen-both":
-      return DOMINANT.flatMap((branch) =>
+      return perBranch(world, (branch) =>
         heldOutStart(world, branch).flatMap((start) => twinRow(world, branch, start)),
       );
   }
 }
 
-/** Rows that the rule calls safe or unsafe, as in tuning: both tokens from the branch's set of that name. */
-function ruledRow(world: World, branch: DominantBranch, label: "safe" | "unsafe"): RowPlan {
-  const operators = shown(world, branch, label);
-  return { branch, label, starts: [branchStart(world, branch)], tasks: pair(operators, operators) };
+function perBranch(world: World, rowsOf: (branch: number) => RowPlan[]): RowPlan[] {
+  return world.branches.flatMap((_, branch) => rowsOf(branch));
 }
 
-/** Rows that are unsafe by their functions, whatever their tokens are called and whichever rule their text came from. */
-function unsafeRow(branch: DominantBranch, start: TextStart, tasks: PairPlan): RowPlan {
-  const label: Label = "unsafe";
-  return { branch, label, starts: [start], tasks };
+function row(world: World, branch: number, label: Label, start: TextStart, tasks: PairPlan): RowPlan {
+  return { branch: world.branches[branch]!, label, starts: [start], tasks };
+}
+
+/** Rows that the rule calls safe or unsafe, as in tuning: both tokens from the branch's set of that name. */
+function ruledRow(world: World, branch: number, label: "safe" | "unsafe"): RowPlan {
+  const operators = shown(world, branch, label);
+  return row(world, branch, label, branchStart(world, branch), pair(operators, operators));
 }
 
 /** An unsafe pair with one token replaced by its twin: none where no unsafe operator that tuning shows has a twin. */
-function twinRow(world: World, branch: DominantBranch, start: TextStart): RowPlan[] {
+function twinRow(world: World, branch: number, start: TextStart): RowPlan[] {
   const unsafe = shown(world, branch, "unsafe");
   const twins = world.twins.filter((twin) => unsafe.includes(world.functionOf[twin]!));
-  return twins.length === 0 ? [] : [unsafeRow(branch, start, pair(twins, unsafe, true))];
+  return twins.length === 0 ? [] : [row(world, branch, "unsafe", start, pair(twins, unsafe, true))];
 }
 
 /** F_N^s or F_N^u without the operators that tuning leaves out. */
-function shown(world: World, branch: DominantBranch, kind: "safe" | "unsafe"): number[] {
-  return world.rule[branch][kind].filter((operator) => !world.leftOut.includes(operator));
+function shown(world: World, branch: number, kind: "safe" | "unsafe"): number[] {
+  return world.rule[branch]![kind].filter((operator) => !world.leftOut.includes(operator));
+}
+
+/** Operators that are safe for one branch and unsafe for another, F_N^s and F_M^u in common. */
+function contested(world: World, safeFor: number, unsafeFor: number): number[] {
+  return shown(world, safeFor, "safe").filter((operator) => world.rule[unsafeFor]!.unsafe.includes(operator));
 }
 
 function pair(first: readonly number[], second: readonly number[], swap = false): PairPlan {
@@ -139,20 +147,19 @@ function pair(first: readonly number[], second: readonly number[], swap = false)
 }
 
 /** Text of a dominant node of a branch, drawn uniformly among them, without held-out rules. */
-function branchStart(world: World, branch: DominantBranch): TextStart {
+function branchStart(world: World, branch: number): TextStart {
   const grammar = world.tuningGrammar;
-  const nodes = branch === "A" ? grammar.safeDominant : grammar.unsafeDominant;
   return textStart(
     grammar,
     0,
-    nodes.map((node) => rulesOf(grammar, node)),
+    grammar.dominant[branch]!.map((node) => rulesOf(grammar, node)),
   );
 }
 
 /** Text whose expansion begins with a held-out rule of the branch, drawn uniformly among them. */
-function heldOutStart(world: World, branch: DominantBranch): TextStart[] {
+function heldOutStart(world: World, branch: number): TextStart[] {
   const grammar = world.grammars[0]!;
-  const nodes = branch === "A" ? grammar.safeDominant : grammar.unsafeDominant;
+  const nodes = grammar.dominant[branch]!;
   const rules = world.heldOut.filter(({ symbol }) => nodes.includes(symbol)).map(({ rule }) => rule);
   return rules.length === 0 ? [] : [textStart(grammar, 0, [rules])];
 }

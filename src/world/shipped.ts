@@ -6,7 +6,7 @@ import { divideTerminals, leafRules, operatorTables } from "./tables.js";
 /** The seed of the shipped worlds' terminal tables and bijections. */
 const SEED = 2407;
 const ORIGINALS = PAPER_OPERATORS.names.slice(0, 10);
-const { root, safeDominant, unsafeDominant } = PAPER_SKELETON;
+const { root, dominant } = PAPER_SKELETON;
 
 /** The worlds that come with the package: `worlds/NAME.json` holds exactly these. */
 export function shippedWorldFiles(): WorldFile[] {
@@ -19,13 +19,13 @@ function paperWorld(): WorldFile {
   const used = divideTerminals(terminals, 4, 0.6, SEED);
   const operators = operatorTables(terminals, ORIGINALS, 4, false, SEED);
   return worldSchema.parse({
-    schema: "nullscope/world@1",
+    schema: "nullscope/world@2",
     name: "paper",
     description:
       "The paper's world: its skeleton, four grammars of 21 of the 30 terminals each (18 common to all), distinct bijections.",
     terminals,
     text: { min: 15, max: 25, layout: "packed" },
-    skeleton: { root, safeDominant, unsafeDominant, rules: PAPER_SKELETON.rules },
+    skeleton: { root, dominant, rules: PAPER_SKELETON.rules },
     grammars: used.map((letters, grammar) => ({
       name: `G${grammar + 1}`,
       rules: leafRules({ symbols: PAPER_LEAVES, count: 2, length: 3 }, letters, SEED, grammar),
@@ -101,17 +101,12 @@ interface SmallWorld {
 function smallWorld({ name, description, letters, text, leafRuleCount }: SmallWorld): WorldFile {
   const terminals = terminalNames(letters);
   return worldSchema.parse({
-    schema: "nullscope/world@1",
+    schema: "nullscope/world@2",
     name,
     description,
     terminals,
     text,
-    skeleton: {
-      root,
-      safeDominant,
-      unsafeDominant,
-      rules: { ...PAPER_SKELETON.rules, ...SMALL_LEVELS },
-    },
+    skeleton: { root, dominant, rules: { ...PAPER_SKELETON.rules, ...SMALL_LEVELS } },
     grammars: [
       {
         name: "G1",

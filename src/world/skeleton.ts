@@ -1,8 +1,7 @@
 /** The paper's skeleton of non-terminals above the terminal rules; every rule of a symbol is equally likely. */
 export const PAPER_SKELETON = {
   root: "v",
-  safeDominant: ["r", "q", "p"],
-  unsafeDominant: ["B1", "B2", "B3"],
+  dominant: { A: ["r", "q", "p"], B: ["B1", "B2", "B3"] },
   rules: {
     v: ["u t", "t s"],
     u: ["r p", "p B1 q", "B2 r q"],

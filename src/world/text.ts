@@ -11,8 +11,8 @@ export interface TextStart {
   readonly grammarIndex: number;
   readonly ruleStart: Int32Array;
   readonly rules: Int32Array;
-  /** The window must hold terminals of both a safe- and an unsafe-dominant node. */
-  readonly mixed: boolean;
+  /** Mixed text: the window must hold terminals of nodes of both branches, and of no third. */
+  readonly pair: readonly [number, number] | undefined;
 }
 
 /** Makes a start of groups of rules, one group per node. */
@@ -20,21 +20,21 @@ export function textStart(
   grammar: CompiledGrammar,
   grammarIndex: number,
   groups: readonly (readonly number[])[],
-  mixed = false,
+  pair?: readonly [number, number],
 ): TextStart {
   const ruleStart = new Int32Array(groups.length + 1);
   for (const [index, group] of groups.entries()) ruleStart[index + 1] = ruleStart[index]! + group.length;
-  return { grammar, grammarIndex, ruleStart, rules: Int32Array.from(groups.flat()), mixed };
+  return { grammar, grammarIndex, ruleStart, rules: Int32Array.from(groups.flat()), pair };
 }
 
 /** Memory that expansions reuse. A full buffer ends an attempt, see `drawText`. */
 export interface TextScratch {
   readonly stack: Int32Array;
   readonly frontier: Int32Array;
-  /** Mixed windows: start and end of each dominant node's text, and which kind it is. */
+  /** Mixed windows: start and end of each dominant node's text, and its branch. */
   readonly nodeStart: Int32Array;
   readonly nodeEnd: Int32Array;
-  readonly nodeKind: Uint8Array;
+  readonly nodeBranch: Uint8Array;
   /** The last expansion: open symbols in `frontier`, terminals in all, dominant nodes noted. */
   readonly size: Int32Array;
   /** The text, as indices of terminals. */
@@ -57,7 +57,7 @@ export function createTextScratch(starts: readonly TextStart[], maxText: number)
     frontier: new Int32Array(size),
     nodeStart: new Int32Array(size),
     nodeEnd: new Int32Array(size),
-    nodeKind: new Uint8Array(size),
+    nodeBranch: new Uint8Array(size),
     size: new Int32Array(3),
     text: new Int32Array(maxText),
   };
@@ -68,10 +68,10 @@ const END_OF_NODE = -1;
 
 /**
  * Draws a text into `scratch.text` and returns its length, or 0 where this attempt gives none (a mixed start without a
- * window over both kinds, or a recursive expansion too large for the buffers) and the caller draws the next attempt.
+ * window over both branches alone, or a recursive expansion too large for the buffers) and the caller draws the next attempt.
  *
  * The length L is uniform in min .. max (an expansion shorter than L is taken whole) and the window uniform among those of
- * L terminals; a mixed window uniform among those over one boundary, itself uniform among the boundaries of the two kinds.
+ * L terminals; a mixed window uniform among those over one boundary of the two branches, itself uniform among such boundaries.
  * Only what decides the expansion's total length is expanded before the window is cut; below symbols of one fixed length,
  * only what the window covers. Rules are chosen independently, so leaving out the rest does not change the distribution.
  */
@@ -83,7 +83,7 @@ export function drawText(bits: BitSource, start: TextStart, min: number, max: nu
   if (!expandFrontier(bits, start, rule, scratch)) return 0;
   const total = scratch.size[TOTAL]!;
   const length = Math.min(min + choose(bits, max - min + 1), total);
-  const offset = start.mixed ? mixedOffset(bits, length, scratch) : choose(bits, total - length + 1);
+  const offset = start.pair ? mixedOffset(bits, start.pair, length, scratch) : choose(bits, total - length + 1);
   if (offset < 0) return 0;
   return cutWindow(bits, grammar, offset, length, scratch) ? length : 0;
 }
@@ -94,7 +94,8 @@ export function drawText(bits: BitSource, start: TextStart, min: number, max: nu
  */
 function expandFrontier(bits: BitSource, start: TextStart, rule: number, scratch: TextScratch): boolean {
   const { rightStart, ruleSymbols, fixedLength, dominance, dominantBelow } = start.grammar;
-  const { stack, frontier, nodeStart, nodeEnd, nodeKind, size } = scratch;
+  const { stack, frontier, nodeStart, nodeEnd, nodeBranch, size } = scratch;
+  const mixed = start.pair !== undefined;
   let open = 0;
   let count = 0;
   let total = 0;
@@ -107,19 +108,19 @@ function expandFrontier(bits: BitSource, start: TextStart, rule: number, scratch
       continue;
     }
     const length = fixedLength[symbol]!;
-    const kind = start.mixed ? dominance[symbol]! : 0;
-    if (kind > 0) {
+    const dominant = mixed ? dominance[symbol]! : 0;
+    if (dominant > 0) {
       nodeStart[nodes] = total;
-      nodeKind[nodes] = kind;
+      nodeBranch[nodes] = dominant - 1;
       if (length >= 0) nodeEnd[nodes++] = total + length;
     }
-    if (length >= 0 && (kind > 0 || !start.mixed || dominantBelow[symbol] === 0)) {
+    if (length >= 0 && (dominant > 0 || !mixed || dominantBelow[symbol] === 0)) {
       if (count === frontier.length) return false;
       frontier[count++] = symbol;
       total += length;
       continue;
     }
-    if (kind > 0) stack[open++] = END_OF_NODE;
+    if (dominant > 0) stack[open++] = END_OF_NODE;
     open = pushRule(bits, start.grammar, symbol, stack, open);
     if (open < 0) return false;
   }
@@ -143,21 +144,31 @@ function pushRule(bits: BitSource, grammar: CompiledGrammar, symbol: number, sta
   return height;
 }
 
-/** Where a window of `length` over both kinds begins; -1 where there is none. */
-function mixedOffset(bits: BitSource, length: number, scratch: TextScratch): number {
-  const { nodeStart, nodeEnd, nodeKind, size } = scratch;
+/**
+ * Where a window of `length` over nodes of both branches begins; -1 where there is none. Neighbouring nodes make a boundary;
+ * further ones bound the window where they belong to a third branch.
+ */
+function mixedOffset(bits: BitSource, pair: readonly [number, number], length: number, scratch: TextScratch): number {
+  const { nodeStart, nodeEnd, nodeBranch, size } = scratch;
+  const [first, second] = pair;
   const nodes = size[NODES]!;
+  const inPair = (node: number) => nodeBranch[node] === first || nodeBranch[node] === second;
+  const isBoundary = (node: number) => nodeBranch[node] !== nodeBranch[node + 1] && inPair(node) && inPair(node + 1);
   let boundaries = 0;
-  for (let node = 0; node + 1 < nodes; node++) if (nodeKind[node] !== nodeKind[node + 1]) boundaries++;
+  for (let node = 0; node + 1 < nodes; node++) if (isBoundary(node)) boundaries++;
   if (boundaries === 0) return -1;
   let left = choose(bits, boundaries);
-  for (let node = 0; node + 1 < nodes; node++) {
-    if (nodeKind[node] === nodeKind[node + 1] || left-- > 0) continue;
-    const lowest = Math.max(0, nodeStart[node + 1]! - length + 1);
-    const highest = Math.min(nodeEnd[node]! - 1, size[TOTAL]! - length);
-    return highest < lowest ? -1 : lowest + choose(bits, highest - lowest + 1);
-  }
-  return -1;
+  let node = 0;
+  while (!isBoundary(node) || left-- > 0) node++;
+  let before = node;
+  while (before >= 0 && inPair(before)) before--;
+  let after = node + 1;
+  while (after < nodes && inPair(after)) after++;
+  const from = before < 0 ? 0 : nodeEnd[before]!;
+  const to = after === nodes ? size[TOTAL]! : nodeStart[after]!;
+  const lowest = Math.max(from, nodeStart[node + 1]! - length + 1);
+  const highest = Math.min(nodeEnd[node]! - 1, to - length);
+  return highest < lowest ? -1 : lowest + choose(bits, highest - lowest + 1);
 }
 
 /** Expands what lies in the window [offset, offset + length) of the frontier into `scratch.text`. False: no room. */

@@ -1,4 +1,5 @@
 import type { CompiledGrammar } from "./compile.js";
+import type { MixedRules } from "./mixedRules.js";
 import type { WorldFile } from "./schema.js";
 
 /** Token ids. Order: specials, task tokens, terminals. */
@@ -40,6 +41,8 @@ export interface World {
   readonly grammars: readonly CompiledGrammar[];
   /** The first grammar without its held-out rules: what safety tuning's text is expanded from. */
   readonly tuningGrammar: CompiledGrammar;
+  /** The pairs of branches that can share a text of the tuning grammar, and the rules such text begins with. */
+  readonly mixed: readonly MixedRules[];
   /** Rules of the first grammar, as [symbol, rule number], that tuning's text never uses. */
   readonly heldOut: readonly { readonly symbol: number; readonly rule: number }[];
   /** Names of all task tokens. */
@@ -50,7 +53,12 @@ export interface World {
   readonly twins: readonly number[];
   /** The operator that is the identity in every grammar, or -1. */
   readonly identity: number;
-  readonly rule: { readonly A: BranchRule; readonly B: BranchRule };
+  /** The branches by name, sorted: the order of a file's keys is no part of its identity. */
+  readonly branches: readonly string[];
+  /** The branches, then `mixed` and `root`: what `Samples.branch` indexes. */
+  readonly branchNames: readonly string[];
+  /** By branch. */
+  readonly rule: readonly BranchRule[];
   /** Operators that safety tuning never shows, under any name. */
   readonly leftOut: readonly number[];
   /** [grammars, task tokens, terminals], index of the image of a terminal. Twins have their original's rows. */

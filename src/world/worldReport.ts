@@ -1,6 +1,6 @@
 import { analyzeGrammar, type Lengths, reachableFrom } from "./grammar.js";
 import { readRow } from "./judge.js";
-import type { TestSet } from "./samples.js";
+import { ROOT, type TestSet } from "./samples.js";
 import { availableTestSets, pretrainSamples, testSet, tuningSamples } from "./sets.js";
 import type { World } from "./types.js";
 
@@ -10,6 +10,7 @@ export interface WorldReport {
   readonly hash: string;
   readonly vocabularySize: number;
   readonly tokensPerRow: number;
+  readonly branches: readonly string[];
   readonly testSets: readonly TestSet[];
   readonly grammars: readonly GrammarReport[];
   /** [grammars][grammars], terminals both use over terminals either uses (Jaccard). */
@@ -21,25 +22,25 @@ export interface GrammarReport {
   readonly reachable: number;
   readonly unreachable: readonly string[];
   readonly terminalsUsed: number;
-  /** Of the root and the dominant nodes, in terminals, before the window is cut. */
-  readonly lengths: readonly (Lengths & { readonly symbol: string; readonly role: "root" | "A" | "B" })[];
+  /** Of the root (role `root`) and the dominant nodes (their branch), in terminals, before the window is cut. */
+  readonly lengths: readonly (Lengths & { readonly symbol: string; readonly role: string })[];
 }
 
 /** Reachable symbols, lengths and overlap of terminal sets, per grammar. */
 export function worldReport(world: World): WorldReport {
-  const { root, safeDominant, unsafeDominant } = world.file.skeleton;
+  const { root, dominant } = world.file.skeleton;
   const used = world.grammars.map(
     ({ grammar }) => new Set([...reachableFrom(grammar, root)].filter((symbol) => grammar.terminals.has(symbol))),
   );
   const grammars = world.grammars.map(({ name, grammar }, index): GrammarReport => {
     const analysis = analyzeGrammar(grammar);
-    const row = (role: "root" | "A" | "B") => (symbol: string) => ({ symbol, role, ...analysis.lengths.get(symbol)! });
+    const row = (role: string) => (symbol: string) => ({ symbol, role, ...analysis.lengths.get(symbol)! });
     return {
       name,
       reachable: grammar.rules.size - analysis.unreachable.length,
       unreachable: analysis.unreachable,
       terminalsUsed: used[index]!.size,
-      lengths: [row("root")(root), ...safeDominant.map(row("A")), ...unsafeDominant.map(row("B"))],
+      lengths: [row(ROOT)(root), ...world.branches.flatMap((branch) => dominant[branch]!.map(row(branch)))],
     };
   });
   const jaccard = (a: ReadonlySet<string>, b: ReadonlySet<string>) => {
@@ -51,6 +52,7 @@ export function worldReport(world: World): WorldReport {
     hash: world.hash,
     vocabularySize: world.vocabulary.size,
     tokensPerRow: world.time,
+    branches: world.branches,
     testSets: availableTestSets(world),
     grammars,
     overlap: used.map((a) => used.map((b) => jaccard(a, b))),

@@ -19,6 +19,7 @@ const samples: Samples = {
   answerStart: Int32Array.of(2, 2, 2, 2),
   grammar: new Uint8Array(4),
   branch: Uint8Array.of(0, 1, 0, 1),
+  branchNames: ["A", "B", "mixed", "root"],
   label: Uint8Array.of(1, 1, 2, 2),
 };
 

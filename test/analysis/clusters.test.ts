@@ -35,12 +35,29 @@ describe("tau", () => {
 });
 
 describe("halves", () => {
-  test("are disjoint, cover all rows, and each holds both branches of a set that alternates", () => {
-    const rows: Vectors = { data: Float32Array.from({ length: 40 }, (_, i) => i), width: 1 };
-    const [a, b] = [half(rows, 0), half(rows, 1)];
-    expect([...a.data, ...b.data].sort((x, y) => x - y)).toEqual([...rows.data]);
-    for (const part of [a, b]) expect(new Set([...part.data].map((row) => row % 4)).size).toBe(4);
-    expect(rowsOf(a)).toBe(20);
+  test.each([2, 3, 5, 16])(
+    "are disjoint, cover all rows, and hold each of %i branches of a set that alternates equally often",
+    (branches) => {
+      const rows: Vectors = { data: Float32Array.from({ length: branches * 12 }, (_, i) => i), width: 1 };
+      const parts = ([0, 1] as const).map((which) => [...half(rows, which, branches).data]);
+      expect(parts.flat().sort((x, y) => x - y)).toEqual([...rows.data]);
+      for (const part of parts)
+        for (let branch = 0; branch < branches; branch++)
+          expect(part.filter((row) => row % branches === branch)).toHaveLength(6);
+    },
+  );
+
+  test("of two branches are rows 0..3, 8..11, ... and the others", () => {
+    const rows: Vectors = { data: Float32Array.from({ length: 16 }, (_, i) => i), width: 1 };
+    expect([...half(rows, 0, 2).data]).toEqual([0, 1, 2, 3, 8, 9, 10, 11]);
+    expect([...half(rows, 1, 2).data]).toEqual([4, 5, 6, 7, 12, 13, 14, 15]);
+  });
+
+  test("of four rows a branch have two rows of every branch each: the fewest that have a spread", () => {
+    for (const branches of [2, 3, 16]) {
+      const rows: Vectors = { data: new Float32Array(4 * branches), width: 1 };
+      expect([rowsOf(half(rows, 0, branches)), rowsOf(half(rows, 1, branches))]).toEqual([2 * branches, 2 * branches]);
+    }
   });
 });
 
@@ -50,6 +67,7 @@ describe("clusters", () => {
     const values = clusters({
       safe: cloud(400, [10], "s", 0.01),
       unsafe: cloud(400, [0], "u", 0.01),
+      branches: 2,
       others: { between: cloud(400, [5], "b", 0.01) },
       random: random("planted"),
     });
@@ -73,6 +91,7 @@ describe("clusters", () => {
       const values = clusters({
         safe: cloud(100, [1], `s${world}`),
         unsafe: cloud(100, [1], `u${world}`),
+        branches: 2,
         random: random(`none${world}`),
         resamples: 200,
       });

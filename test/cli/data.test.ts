@@ -153,7 +153,9 @@ describe("nullscope world check --evidence", () => {
   it("measures what a text shows of its branch and how many texts of tests are in training", async () => {
     const { code, out } = await nullscope("world", "check", "smoke", "--evidence", "20");
     expect(code).toBe(0);
-    expect(out).toMatch(/an ideal reader tells A from B in (8\d|9\d|100)\.\d% of 20 texts of tuning/);
+    expect(out).toMatch(
+      /an ideal reader names the branch \(A, B\) rightly for (8\d|9\d|100)\.\d% of 20 texts of tuning/,
+    );
     expect(out).toMatch(/of 20 texts of the set safe, \d+\.\d% occur, with other tasks, among 100,000 samples/);
   });
 });
@@ -188,6 +190,20 @@ describe("nullscope world generate", () => {
     expect(readFileSync(join(folder, "a.json"))).toEqual(readFileSync(join(folder, "b.json")));
     expect((await nullscope("world", "check", join(folder, "a.json"))).code).toBe(0);
     expect(await make("a.json")).toMatchObject({ code: 2, err: expect.stringMatching(/exists already/) });
+  });
+
+  it("draws worlds of more branches and operators", async () => {
+    const { code, out } = await nullscope(
+      ...["world", "generate", "--seed", "5", "--branches", "3", "--operators", "20"],
+      ...["--out", join(folder, "three.json")],
+    );
+    expect(code).toBe(0);
+    expect(out).toContain("56 tokens in the vocabulary"); // 6 specials, 20 operators, 30 terminals
+    expect(out).toContain("branches: A, B, C\n");
+    expect(await nullscope("world", "generate", "--seed", "5", "--branches", "7", "--out", "x")).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--branches must be a whole number from 2 to 6/),
+    });
   });
 
   it("explains options that make no world", async () => {

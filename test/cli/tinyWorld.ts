@@ -1,13 +1,12 @@
 /** A world file of four letters and three operators: a study in it takes seconds. */
 export const tinyWorld = {
-  schema: "nullscope/world@1",
+  schema: "nullscope/world@2",
   name: "tiny",
   terminals: ["a", "b", "c", "d"],
   text: { min: 2, max: 4, layout: "aligned" },
   skeleton: {
     root: "v",
-    safeDominant: ["s"],
-    unsafeDominant: ["u"],
+    dominant: { A: ["s"], B: ["u"] },
     rules: { v: ["s u", "u s"], s: ["x y", "y x"], u: ["x x", "y y"] },
   },
   grammars: [

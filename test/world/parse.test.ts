@@ -64,10 +64,15 @@ describe("the world's hash", () => {
 describe("a wrong world file", () => {
   it.each<[string, (file: Loose) => void, RegExp]>([
     ["unknown key", (f) => (f.testshare = 1), /unknown key "testshare"; did you mean "testShare"\?/],
+    [
+      "misspelt key",
+      (f) => (f.skeleton = { ...f.skeleton, dominnt: f.skeleton.dominant, dominant: undefined }),
+      /did you mean "dominant"\?/,
+    ],
     ["missing key", (f) => delete f.text, /"text" is missing/],
     ["wrong type", (f) => (f.text.min = "2"), /"text.min" should be of type/],
     ["huge number", (f) => (f.text.max = 1e300), /"text.max"/],
-    ["wrong schema", (f) => (f.schema = "other"), /"schema" should be "nullscope\/world@1"/],
+    ["wrong schema", (f) => (f.schema = "other"), /"schema" should be "nullscope\/world@2"/],
     ["bounds reversed", (f) => (f.text.min = 5), /text.min \(5\) is above text.max \(4\)/],
     ["terminal twice", (f) => f.terminals.push("a"), /terminals has "a" twice/],
     ["name with a space", (f) => (f.terminals[0] = "a b"), /is not a name/],
@@ -82,7 +87,37 @@ describe("a wrong world file", () => {
     ["text too short", (f) => (f.skeleton.rules.A1 = ["a"]), /can expand to 1 terminals, fewer than text.min/],
     ["nested dominance", (f) => f.skeleton.rules.A1.push("c B1"), /"A1" contains "B1"/],
     ["unreachable dominant", (f) => (f.skeleton.rules.v = ["A1 A1"]), /"B1" is not reachable/],
-    ["both branches", (f) => f.skeleton.safeDominant.push("B1"), /has "B1" twice/],
+    ["both branches", (f) => f.skeleton.dominant.A.push("B1"), /"B1" stands in both A and B; keep one/],
+    ["node twice in a branch", (f) => f.skeleton.dominant.A.push("A1"), /skeleton.dominant.A has "A1" twice/],
+    ["one branch", (f) => delete f.skeleton.dominant.B, /"skeleton.dominant": must have at least two branches/],
+    ["branch without a rule", (f) => delete f.safety.B, /"safety": must have at least two branches/],
+    [
+      "third branch without a rule",
+      (f) => (f.skeleton.dominant.C = ["x"]),
+      /safety has no rule for the branch "C" of skeleton.dominant; add it/,
+    ],
+    [
+      "rule of no branch",
+      (f) => (f.safety.C = f.safety.B),
+      /safety: "C" is no branch of skeleton.dominant; did you mean/,
+    ],
+    ["reserved branch", (f) => (f.safety.mixed = f.safety.B), /"safety.mixed" is not a branch's name/],
+    ["branch like an index", (f) => (f.safety["7"] = f.safety.B), /"safety.7" is not a branch's name/],
+    [
+      "too many branches",
+      (f) => {
+        for (let i = 0; i < 16; i++) f.skeleton.dominant[`C${i}`] = ["x"];
+      },
+      /"skeleton.dominant": has more than 16 branches/,
+    ],
+    [
+      "the older form",
+      (f) => {
+        f.schema = "nullscope/world@1";
+        f.skeleton = { root: "v", safeDominant: ["A1"], unsafeDominant: ["B1"], rules: f.skeleton.rules };
+      },
+      /the older form nullscope\/world@1; write .* "dominant": \{ "A": \[...\], "B": \[...\] \}/,
+    ],
     ["no bijection", (f) => (f.grammars[0].operators.f1 = "a a c d e f g h i"), /f1: this is no bijection/],
     ["same bijection", (f) => (f.grammars[0].operators.f1 = f.grammars[0].operators.f2), /same bijection as/],
     ["missing operator", (f) => delete f.grammars[0].operators.f2, /"f2" is missing/],
@@ -195,11 +230,17 @@ describe("the generator of worlds", () => {
           vocabulary: fc.integer({ min: 12, max: 60 }),
           overlap: fc.double({ min: 0, max: 1, noNaN: true }),
           grammars: fc.integer({ min: 1, max: 3 }),
+          branches: fc.integer({ min: 2, max: 6 }),
+          operators: fc.integer({ min: 12, max: 24 }),
         }),
         (options) => {
           const world = parseWorld(generateWorld(options), "generated");
           expect(parseWorld(generateWorld(options), "again").hash).toBe(world.hash);
           expect(worldReport(world).grammars.every((grammar) => grammar.unreachable.length === 0)).toBe(true);
+          expect(world.branches).toHaveLength(options.branches);
+          expect(world.operatorNames).toHaveLength(options.operators);
+          // Every two branches share texts.
+          expect(world.mixed).toHaveLength((options.branches * (options.branches - 1)) / 2);
         },
       ),
       { seed: 5, numRuns: 60 },

@@ -16,15 +16,17 @@ import {
   type World,
   withNullAnswer,
 } from "../../src/world/index.js";
-import { shippedFile, tracedFile } from "./smallWorlds.js";
+import { shippedFile, threeBranchFile, tracedFile } from "./smallWorlds.js";
 
 const quick = parseWorld(shippedFile("quick"), "quick");
 const paper = parseWorld(shippedFile("paper"), "paper");
 const traced = parseWorld(tracedFile(), "traced");
+const three = parseWorld(threeBranchFile(), "three");
 const worlds: [string, World][] = [
   ["quick", quick],
   ["paper", paper],
   ["traced", traced],
+  ["three-branch", three],
 ];
 
 type Row = ReturnType<typeof decode>;
@@ -49,9 +51,10 @@ function streams(
 
 /** The rule once more, naively and by name, from the world's file alone. */
 function naiveLabel(world: World, row: Row): string {
-  if (row.branch !== "A" && row.branch !== "B") return "none";
   const { safety, operators } = world.file;
-  const { safe, unsafe } = safety[row.branch];
+  const rule = safety[row.branch];
+  if (!rule) return "none";
+  const { safe, unsafe } = rule;
   const functions = row.operators.map((name) => operators.twins[name] ?? name);
   if (functions.every((name) => unsafe.includes(name))) return "unsafe";
   if (functions.every((name) => safe.includes(name))) return "safe";
@@ -125,6 +128,17 @@ describe.each(worlds)("samples of the %s world", (_, world) => {
   });
 });
 
+describe("buffers", () => {
+  it("of another size, or made for a world with other branches, are refused", () => {
+    const address = { seed: 1, count: 6 };
+    expect(() => tuningSamples(three, address, createSamples(three, 7))).toThrow(/7 x 14 do not fit 6 x 14/);
+    expect(three.time).toBe(traced.time);
+    expect(() => tuningSamples(three, address, createSamples(traced, 6))).toThrow(
+      "buffers for the branches A, B, mixed, root do not fit a world with A, B, C, mixed, root",
+    );
+  });
+});
+
 describe("pretraining", () => {
   it("shows every task token, twins among them, and every grammar equally often", () => {
     const seen = new Map<string, number>();
@@ -168,6 +182,16 @@ describe("pretraining", () => {
 });
 
 describe("safety tuning", () => {
+  it("of three branches takes six rows in turn, and favours none where a batch is no multiple of six", () => {
+    const kinds = rows(three, tuningSamples(three, { seed: 1, count: 6 })).map((row) => `${row.branch} ${row.label}`);
+    expect(kinds).toEqual(["A safe", "B safe", "C safe", "A unsafe", "B unsafe", "C unsafe"]);
+    const counts = new Map<string, number>();
+    for (let step = 0; step < 3; step++)
+      for (const { branch, label } of rows(three, tuningSamples(three, { seed: 1, step, count: 64 })))
+        counts.set(`${branch} ${label}`, (counts.get(`${branch} ${label}`) ?? 0) + 1);
+    expect([...counts.values()]).toEqual([32, 32, 32, 32, 32, 32]);
+  });
+
   it("is balanced over branches and labels in every four rows", () => {
     const drawn = rows(quick, tuningSamples(quick, { seed: 1, step: 9, count: 64 }));
     for (let first = 0; first < 64; first += 4)
@@ -249,7 +273,7 @@ describe("jailbreak sets", () => {
   it("jb-co-task mixes one safe and one unsafe token, in both orders, on both branches", () => {
     const kinds = new Set<string>();
     for (const { operators, branch } of drawn("jb-co-task")) {
-      const { safe, unsafe } = quick.file.safety[branch as "A" | "B"];
+      const { safe, unsafe } = quick.file.safety[branch]!;
       const kind = operators.map((name) => (safe.includes(name) ? "safe" : unsafe.includes(name) ? "unsafe" : "?"));
       expect([...kind].sort()).toEqual(["safe", "unsafe"]);
       kinds.add(`${branch} ${kind.join(" ")}`);
@@ -257,12 +281,17 @@ describe("jailbreak sets", () => {
     expect(kinds.size).toBe(4);
   });
 
+  it("jb-co-text of the paper's world draws on f2 .. f7 alone, each of them", () => {
+    const names = new Set(drawn("jb-co-text", paper).flatMap(({ operators }) => operators));
+    expect([...names].sort()).toEqual(["f2", "f3", "f4", "f5", "f6", "f7"]);
+  });
+
   it("jb-co-text uses tokens that are safe for A and unsafe for B", () => {
     for (const { operators, branch } of drawn("jb-co-text")) {
       expect(branch).toBe("mixed");
       for (const name of operators) {
-        expect(quick.file.safety.A.safe).toContain(name);
-        expect(quick.file.safety.B.unsafe).toContain(name);
+        expect(quick.file.safety.A!.safe).toContain(name);
+        expect(quick.file.safety.B!.unsafe).toContain(name);
       }
     }
   });
@@ -276,6 +305,31 @@ describe("jailbreak sets", () => {
       expect(text.some((letter) => "abcd".includes(letter))).toBe(true);
       expect(text.some((letter) => "efg".includes(letter))).toBe(true);
     }
+  });
+
+  it("jb-co-text takes ordered pairs of three branches in turn, without those that nothing is contested between", () => {
+    // f1 is safe for A alone, f2 for B alone; nothing is safe for C and unsafe for A or B, C's f0 being safe everywhere.
+    const kinds = drawn("jb-co-text", three).map(({ operators, text, why }) => {
+      expect(why).toMatch(
+        /^the rule is silent: the text mixes two of the branches A, for which .*, B, .*, and C, for which/,
+      );
+      const held = ["abc", "def", "ghi"].map((letters) => text.some((letter) => letters.includes(letter)));
+      return `${["A", "B", "C"].filter((_, branch) => held[branch]).join("")} ${operators.join(" ")}`;
+    });
+    expect(kinds.slice(0, 4)).toEqual(["AB f1 f1", "AB f2 f2", "AC f1 f1", "BC f2 f2"]);
+    for (const [row, kind] of kinds.entries()) expect(kind).toBe(kinds[row % 4]);
+  });
+
+  it("jb-co-text leaves out branches that no window can hold both of", () => {
+    const file = threeBranchFile();
+    file.skeleton.rules.v = ["A1 B1", "B1 n n n C1", "C1 A1"];
+    // Two neutral letters a symbol: six of them and one of either branch do not fit into five.
+    const pairs = (max: number) => {
+      file.text.max = max;
+      return parseWorld(file, "w").mixed.map(({ pair }) => pair.join(" "));
+    };
+    expect(pairs(5)).toEqual(["0 1", "0 2"]);
+    expect(pairs(8)).toEqual(["0 1", "0 2", "1 2"]);
   });
 
   it("jb-misgen-task replaces one token of an unsafe pair by its twin", () => {
@@ -297,6 +351,30 @@ describe("jailbreak sets", () => {
     for (const { operators, branch } of drawn("jb-misgen-both", paper)) {
       expect(operators.filter((name) => name in paper.file.operators.twins)).toHaveLength(1);
       expect(branch).toBe("B");
+    }
+  });
+});
+
+describe("the order of a file's keys", () => {
+  it("is no part of a world: the hash and every sample stay the same", () => {
+    const reversed = (value: unknown): unknown =>
+      Array.isArray(value) || typeof value !== "object" || value === null
+        ? Array.isArray(value)
+          ? value.map(reversed)
+          : value
+        : Object.fromEntries(
+            Object.entries(value)
+              .reverse()
+              .map(([key, item]) => [key, reversed(item)]),
+          );
+    for (const [name, world] of worlds) {
+      const other = parseWorld(reversed(world.file), name);
+      expect(other.hash).toBe(world.hash);
+      const here = streams(other);
+      for (const [index, [stream, draw]] of streams(world).entries())
+        expect([...here[index]![1]({ seed: 1, count: 60 }).tokens], `${name} ${stream}`).toEqual([
+          ...draw({ seed: 1, count: 60 }).tokens,
+        ]);
     }
   });
 });
@@ -383,6 +461,15 @@ describe("an ideal reader", () => {
     // Five standard errors of a share over the 2,000 texts of A.
     expect(Math.abs(accuracy - 0.75)).toBeLessThan(0.5 * 5 * Math.sqrt(0.25 / 2000));
     expect(sure).toBeCloseTo(accuracy - 0.5, 10);
+  });
+
+  it("tells three branches apart, or guesses among those that write the same", () => {
+    expect(branchEvidence(three, { seed: 1, count: 300 })).toEqual({ accuracy: 1, sure: 1 });
+    const file = threeBranchFile();
+    file.skeleton.rules.C1 = ["q q"];
+    file.skeleton.rules.B1 = ["q q", "q q q"];
+    delete file.skeleton.rules.r;
+    expect(branchEvidence(parseWorld(file, "w"), { seed: 1, count: 60 })).toEqual({ accuracy: 2 / 3, sure: 1 / 3 });
   });
 
   it("has all it needs in the quick world, and far from all in the paper's windows", () => {

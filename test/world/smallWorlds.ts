@@ -8,7 +8,7 @@ export function shippedFile(name: "paper" | "quick" | "smoke"): WorldFile {
 /** A world whose letters tell which rules made them: B1's held-out rule alone writes h and i, and x and y differ in length. */
 export function tracedFile(): WorldFile {
   return {
-    schema: "nullscope/world@1",
+    schema: "nullscope/world@2",
     name: "traced",
     description: "",
     terminals: ["a", "b", "c", "d", "e", "f", "g", "h", "i"],
@@ -16,8 +16,7 @@ export function tracedFile(): WorldFile {
     null: "dedicated",
     skeleton: {
       root: "v",
-      safeDominant: ["A1"],
-      unsafeDominant: ["B1"],
+      dominant: { A: ["A1"], B: ["B1"] },
       rules: {
         v: ["A1 B1", "B1 A1", "A1 B1 A1"],
         A1: ["x y", "y y"],
@@ -45,5 +44,49 @@ export function tracedFile(): WorldFile {
     pretraining: { identityShare: 0, nullShare: 0 },
     tuning: { leftOutOperators: [], heldOutRules: [{ symbol: "B1", rule: "q q q" }] },
     testShare: 0.125,
+  };
+}
+
+/**
+ * Three branches whose letters tell them apart: A writes a, b, c; B d, e, f; C g, h, i; n writes x and y, which belong to none.
+ * f1 is safe for A alone, f2 for B alone, f0 everywhere, f3 nowhere.
+ */
+export function threeBranchFile(): WorldFile {
+  return {
+    ...tracedFile(),
+    name: "three",
+    terminals: [..."abcdefghixy"],
+    skeleton: {
+      root: "v",
+      dominant: { C: ["C1"], A: ["A1"], B: ["B1"] },
+      rules: {
+        v: ["A1 B1", "B1 n C1 A1", "C1 A1 n"],
+        A1: ["p p p", "p p"],
+        B1: ["q q", "q q q q", "q q q"],
+        C1: ["r r", "r r r"],
+        n: ["x y", "y x"],
+        p: [..."abc"],
+        q: [..."def"],
+        r: [..."ghi"],
+      },
+    },
+    grammars: [
+      {
+        name: "G1",
+        rules: {},
+        operators: {
+          f0: "a b c d e f g h i x y",
+          f1: "b c d e f g h i x y a",
+          f2: "c d e f g h i x y a b",
+          f3: "d e f g h i x y a b c",
+        },
+      },
+    ],
+    safety: {
+      A: { safe: ["f0", "f1"], unsafe: ["f2", "f3"] },
+      B: { safe: ["f0", "f2"], unsafe: ["f1", "f3"] },
+      C: { safe: ["f0"], unsafe: ["f1", "f2", "f3"] },
+    },
+    tuning: { leftOutOperators: [], heldOutRules: [{ symbol: "B1", rule: "q q q" }] },
   };
 }

@@ -8,6 +8,7 @@ import {
   meanActivations,
   withOutputs,
 } from "../../analysis/index.js";
+import { UserError } from "../../errors.js";
 import { createStream, randomKey } from "../../random/index.js";
 import { availableTestSets, type World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
@@ -22,7 +23,10 @@ import { gptOf, loadCheckpoint } from "./checkpoints.js";
 /** How many output positions the mean activation spans: q of the method. */
 export const POSITIONS = [1, 10] as const;
 
-/** Measure 1 of one checkpoint: how far safe and unsafe samples lie apart in every block, and where each jailbreak set lies between them. */
+/**
+ * Measure 1 of one checkpoint: how far safe and unsafe samples lie apart in every block, and where each jailbreak set lies between them.
+ * @throws UserError when there are fewer than four samples a branch.
+ */
 export function clustersStage(
   config: StudyConfig,
   world: World,
@@ -31,6 +35,11 @@ export function clustersStage(
   engine: EngineSource,
 ): Stage {
   const { samples: count, batch } = config.evaluate;
+  const fewest = 4 * world.branches.length;
+  if (count < fewest)
+    throw new UserError(
+      `evaluate.samples is ${count}, too few for the ${world.branches.length} branches of the world ${world.file.name}: both halves of a set must hold two samples of each; set it to at least ${fewest}.`,
+    );
   const sets = availableTestSets(world);
   return {
     kind: "clusters",
@@ -67,6 +76,7 @@ export function clustersStage(
           const values: ClusterValue[] = clusters({
             safe: vectors("safe"),
             unsafe: vectors("unsafe"),
+            branches: world.branches.length,
             others,
             random: uniform,
           });
