@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { checkpointParts, checkpointTitle, orderCheckpoints } from "../../src/report/checkpoints.js";
 import { toCsv } from "../../src/report/csv.js";
-import { allBranches, orderCheckpoints, orderSets, overSeeds, shareInterval } from "../../src/report/rows.js";
+import { allBranches, finalRows, orderSets, overSeeds, shareInterval } from "../../src/report/rows.js";
 import { duration, fixed, percent, setTitle, significant } from "../../src/report/words.js";
 import type { ResultRow } from "../../src/study/results.js";
 
