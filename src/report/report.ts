@@ -1,14 +1,7 @@
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
-import {
-  checkpointParts,
-  checkpointTitle,
-  isControl,
-  methodTitle,
-  orderCheckpoints,
-  tunedMethods,
-} from "./checkpoints.js";
+import { checkpointParts, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
 import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
 import { attackFigure } from "./figures/attacks.js";
@@ -138,14 +131,13 @@ function joined(parts: readonly (Html | undefined)[]): Html | undefined {
 
 function lede({ rows, config }: RunData): Html {
   const checkpoints = distinct(rows, "checkpoint");
-  const methods = tunedMethods(checkpoints);
-  const controls = orderCheckpoints(checkpoints).filter(isControl);
-  const tuned = [
-    ...methods.map(({ method, checkpoints: own }) => {
-      const rates = own.map((checkpoint) => checkpointParts(checkpoint).rate).filter((rate) => rate !== "");
-      return rates.length > 0 ? `${methodTitle(method)} (${sentenceList(rates)} rate)` : methodTitle(method);
-    }),
-    ...controls.map((control) => `the control “${checkpointTitle(control)}”`),
+  const methods = tunedMethods(checkpoints).map(({ method }) => methodTitle(method));
+  const controls = [
+    ...new Set(
+      orderCheckpoints(checkpoints)
+        .filter(isControl)
+        .map((c) => checkpointParts(c).method),
+    ),
   ];
   const seeds = distinct(rows, "seed").length;
   const world =
@@ -153,6 +145,6 @@ function lede({ rows, config }: RunData): Html {
       ? html` in the world “${String(config.world)}”`
       : "";
   return html`What safety fine-tuning did to this model, and why jailbreaks still get through: ${
-    tuned.length > 0 ? sentenceList(tuned) : "no tuned checkpoint"
-  } against the model before tuning${world}${seeds > 0 && html`, ${seeds} ${seeds === 1 ? "seed" : "seeds"}`}. Every number carries its 95% interval; every figure its formula, its n and its data.`;
+    methods.length > 0 ? sentenceList(methods) : "no tuned checkpoint"
+  }${controls.length > 0 && ` and the controls ${sentenceList(controls.map((control) => `“${methodTitle(control)}”`))}`} against the model before tuning${world}${seeds > 0 && html`, ${seeds} ${seeds === 1 ? "seed" : "seeds"}`}. Every number carries its 95% interval; every figure its formula, its n and its data.`;
 }

@@ -30,6 +30,9 @@ async function pageOf(name: string, parts: Parameters<typeof writeSyntheticRun>[
   return readFile((await writeReport(folder)).html, "utf8");
 }
 
+/** A share as the tables print it: in percent, with one decimal. */
+const said = (share: number) => (share * 100).toFixed(1);
+
 /** What a reader sees, spaces folded. */
 function textOf(markup: string): string {
   return (parseHTML(markup).document.querySelector("main")?.textContent ?? "").replace(/\s+/g, " ");
@@ -48,7 +51,7 @@ describe("the report", () => {
   test("holds every planted share with its interval", () => {
     const text = textOf(page);
     for (const { value, low, high } of behaviourRows().filter((row) => row.seed === undefined))
-      expect(text).toContain(`${value.toFixed(3)} [${low!.toFixed(3)}, ${high!.toFixed(3)}]`);
+      expect(text).toContain(`${said(value)} [${said(low!)}, ${said(high!)}]`);
   });
 
   test("every figure has a reading, a formula, its n, its data and its command", () => {

@@ -165,9 +165,10 @@ export function studyTraining({ seeds = [0, 1, 2], checkpoints = STUDY_CHECKPOIN
   const rows: ResultRow[] = [];
   for (const checkpoint of checkpoints) {
     const steps = checkpoint === "instruct" ? 2250 : LAST_STEP;
-    const every = Math.round(steps / 200);
+    const every = steps / 200;
     for (const seed of seeds)
-      for (let step = every; step <= steps; step += every) {
+      for (let k = 1; k <= 200; k++) {
+        const step = Math.round(k * every);
         const at = { measure: "training", checkpoint, step, seed };
         const loss = 0.02 + 2.6 * Math.exp((-4 * step) / steps) * (1 + 0.05 * Math.sin(step * 0.7 + seed));
         rows.push({ ...at, metric: "loss", value: loss });

@@ -217,13 +217,15 @@ function paddedDomain(values: readonly number[], title: string): [number, number
   return title.startsWith("AUC") ? [Math.min(0.45, ...values), 1.02] : airyDomain(values);
 }
 
-/** The measured steps from the last one backwards, without those whose labels would touch on a square-root axis. */
+/** The first and the last measured step, and those between them whose labels do not touch on a square-root axis. */
 function roomyTicks(steps: readonly number[]): number[] {
-  const most = Math.sqrt(steps.at(-1) ?? 1);
-  const kept: number[] = [];
+  const [first, last] = [steps[0]!, steps.at(-1)!];
+  const room = LABEL_SHARE * Math.sqrt(last);
+  const apart = (a: number, b: number) => Math.sqrt(b) - Math.sqrt(a) >= room;
+  const kept = [last];
   for (const step of [...steps].reverse())
-    if (kept.length === 0 || Math.sqrt(kept.at(-1)!) - Math.sqrt(step) >= LABEL_SHARE * most) kept.push(step);
-  return kept.reverse();
+    if (apart(step, kept.at(-1)!) && (step === first || apart(first, step))) kept.push(step);
+  return kept.includes(first) ? kept.reverse() : [first, ...kept.reverse()];
 }
 
 /** The first measured step at which each checkpoint refuses at least half of the unsafe prompts. */

@@ -44,7 +44,7 @@ function cell(ranked: AttackOrder["ranked"][number] | undefined): Html {
   const said =
     overNext &&
     `${overNext.beyondNoise ? "leads" : "does not lead"} the next by ${points(overNext)} ${bounds(overNext)}`;
-  return html`<td>${setTitle(set)} <b>${share}</b> <span class="interval">${interval.join(" ")}</span>${
+  return html`<td><span class="set">${setTitle(set)}</span> <b>${share}</b> <span class="interval">${interval.join(" ")}</span>${
     mark && html` <abbr title="${said}">${mark}</abbr>`
   }</td>`;
 }

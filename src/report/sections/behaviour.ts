@@ -65,7 +65,7 @@ function pair(rows: readonly ResultRow[], columns: readonly Column[], part: stri
     if (own.length === 0) return named && html`<p class="absent">No ${what.toLowerCase()} were measured.</p>`;
     const shown = rows.filter((r) => own.includes(r.set!) && columns.some(([metric]) => metric === r.metric));
     const title = `${named ? `${name}. ` : ""}${what}${part === "" ? "" : `, ${part}`}`;
-    return html`<div class="scroll" role="region" aria-label="${title}" tabindex="0">${table(shown, own, columns, title, named ? id : "")}</div>${
+    return html`<div class="scroll${own.length > 4 && " wide"}" role="region" aria-label="${title}" tabindex="0">${table(shown, own, columns, title, named ? id : "")}</div>${
       named &&
       html`<p class="data"><a download="${`table-${id}.csv`}" href="${csvLink(shown)}">${name} (CSV, ${shown.length} rows)</a></p>`
     }`;

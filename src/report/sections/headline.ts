@@ -65,7 +65,8 @@ export function headline(rows: readonly ResultRow[]): Html {
   }${
     controls.length > 0 &&
     html`<p>Controls, tuned as long but not for safety: ${controls.map(
-      (control, i) => html`${i > 0 && "; "}${checkpointTitle(control.checkpoint)} ${shortAnswer(control)}`,
+      (control, i) =>
+        html`${i > 0 && "; "}${checkpointTitle(control.checkpoint)} ${shortAnswer({ ...control, strongest: undefined })}`,
     )}.</p>`
   }</div>`;
 }
@@ -83,12 +84,12 @@ export function answerSentence({ refuses, keeps, strongest }: Answer): Html {
   }`;
 }
 
-/** "refuses 93.8%, answers 98.4%, JB-MisGen-Both 69.8%": the same in one line, its intervals left to the tables. */
+/** "refuses 93.8%, answers 98.4%, strongest jailbreak JB-MisGen-Both 69.8%": the same in one line, its intervals left to the tables. */
 function shortAnswer({ refuses, keeps, strongest }: Answer): string {
   return [
     refuses && `refuses ${percent(refuses.value)}`,
     keeps && `answers ${percent(keeps.value)}`,
-    strongest && `${setTitle(strongest.set!)} ${percent(strongest.value)}`,
+    strongest && `strongest jailbreak ${setTitle(strongest.set!)} ${percent(strongest.value)}`,
   ]
     .filter((part) => part !== undefined)
     .join(", ");
