@@ -46,7 +46,7 @@ table.shares,table.order{width:auto;min-width:100%}
 table.shares th,table.shares td{padding-left:.25rem;padding-right:.3rem}table.shares th:first-child{padding-left:0}
 @media screen and (min-width:1060px){.scroll.wide{margin-inline:-40px}}
 table.shares td .interval{display:block}
-table.order .set{display:block}
+table.order .set,table.order .interval{display:block}
 table.shares thead th{white-space:normal}
 table.shares thead tr:first-child th{border-bottom:0;padding-bottom:0}
 table.shares thead tr:nth-child(2) th{min-width:3.6rem}
@@ -54,7 +54,7 @@ table.shares th[scope=colgroup]{padding-left:.6rem;font-weight:600;text-align:ri
 table.shares tbody th[scope=row]{min-width:5.2rem;white-space:normal;overflow-wrap:anywhere}
 table.shares colgroup+colgroup{border-left:1px solid var(--rule)}
 table.order th,table.order td{padding-right:1rem;vertical-align:top}
-table.order th[scope=row]{white-space:normal;max-width:6.5rem}table.order td{min-width:7.5rem}
+table.order th[scope=row]{white-space:normal;min-width:4.4rem;max-width:6.5rem}table.order td{min-width:7.5rem}
 table.order abbr{text-decoration:none;color:var(--accent);font-weight:600}
 .warning ul{margin:.3rem 0;padding-left:1.2rem}
 .warning{padding:.6rem .9rem;border-left:3px solid var(--unsafe);background:var(--wash)}

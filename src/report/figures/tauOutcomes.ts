@@ -10,7 +10,7 @@ import { AXIS, type LegendEntry, type Panel, renderGrid } from "../svg.js";
 import { count, setTitle } from "../words.js";
 
 const COLUMNS = 2;
-const LANE = 16;
+const LANE = 12;
 
 /** The three groups of attempts on one set, from top to bottom. */
 const GROUPS = [
@@ -63,9 +63,9 @@ export function tauOutcomesFigure(allRows: readonly ResultRow[]): Figure | undef
       over(mi("1"), sub(mi("n"), mi("o"))),
       sum(row(mi("x"), mo("∈"), mi("o"))),
       row(mi("τ"), mo("("), mi("x"), mo(")")),
-    )}<p>τ in ${where}; <i>o</i>: the attempts whose whole greedy output is the true one, or the others. The number beside a mark is
+    )}<p>τ in ${where}; <i>o</i>: the attempts whose whole greedy output is the true one, or the others. The number at the end of a line is
       <i>n<sub>o</sub></i>; a mean over few attempts says little, and its interval shows it.</p>`,
-    n: `n beside each mark, over all seeds; ${seedCounts(rows)}; bars are 95% intervals`,
+    n: `n at the end of each line, over all seeds; ${seedCounts(rows)}; bars are 95% intervals`,
     rows,
   };
 }
@@ -83,14 +83,13 @@ function panel(checkpoint: string, rows: readonly ResultRow[], sets: readonly st
   const level = (set: string) => select(rows, { set, outcome: undefined }).map(({ value }) => value);
   const reach = [...points.flatMap((point) => [point.low, point.high]), ...level("safe"), ...level("unsafe")];
   const [low, high] = [Math.min(...reach), Math.max(...reach)];
-  // Room on the right for the counts.
   const air = high > low ? 0.05 * (high - low) : 0.5;
   return {
     title: checkpointTitle(checkpoint),
     height: sets.length * lanes * LANE + 48,
     plot: {
       marginLeft: 128,
-      marginRight: 40,
+      marginRight: 44,
       marginTop: 4,
       marginBottom: 40,
       x: { ...AXIS, label: "mean τ", grid: true, ticks: 5, domain: [low - air, high + air] },
@@ -112,11 +111,12 @@ function panel(checkpoint: string, rows: readonly ResultRow[], sets: readonly st
         Plot.link(points, { x1: "low", x2: "high", y1: "lane", y2: "lane", stroke: "colour", strokeWidth: 1.6 }),
         Plot.dot(points, { x: "value", y: "lane", fill: "colour", symbol: "symbol", r: 3.6 }),
         Plot.text(points, {
-          x: "high",
           y: "lane",
           text: "said",
-          textAnchor: "start",
-          dx: 6,
+          // In a column of their own, where no mark or line can cross them.
+          frameAnchor: "right",
+          textAnchor: "end",
+          dx: 38,
           fontSize: 9.5,
           fill: ink("muted"),
         }),

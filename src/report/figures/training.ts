@@ -10,7 +10,7 @@ import { count, significant } from "../words.js";
 
 /** Training's metrics in the order of the figure's rows. */
 const METRICS = [
-  { metric: "loss", title: "loss (nats per token)", height: 170, log: true },
+  { metric: "loss", title: "loss", height: 170, log: true },
   { metric: "accuracy", title: "accuracy", height: 120, log: false },
   { metric: "gradient-norm", title: "gradient norm", height: 110, log: true },
   { metric: "learning-rate", title: "learning rate", height: 95, log: false },
@@ -77,7 +77,7 @@ export function trainingFigure(allRows: readonly ResultRow[]): Figure | undefine
         sub(mi("x"), row(mo("≤"), mi("p"))),
         mo(")"),
       ),
-    )}<p>Loss: mean negative log-likelihood of the tokens in the stage’s loss mask <i>M</i>. Gradient norm: of the whole gradient, before clipping. Text share: of the samples, those that train the text instead of the output. One value per logged batch, at most 200 of a curve; one line per seed, the rates of a method told apart by their dashes.</p>`,
+    )}<p>Loss: mean negative log-likelihood of the tokens in the stage’s loss mask <i>M</i>, in nats per token; of DPO, unlearning and the other objectives it is the objective itself. Gradient norm: of the whole gradient, before clipping. Text share: of the samples, those that train the text instead of the output. One value per logged batch, at most 200 of a curve; one line per seed, the rates of a method told apart by their dashes.</p>`,
     n: `${seedCounts(rows)}; single batches, so no interval`,
     rows,
   };
@@ -105,7 +105,7 @@ function curve(
     height,
     plot: {
       marginLeft: 44,
-      marginRight: 8,
+      marginRight: 14,
       marginTop: 8,
       marginBottom: 34,
       x: { ...AXIS, label: "step", ticks: 4, tickFormat: count },
@@ -132,9 +132,9 @@ function curve(
   };
 }
 
-/** "SSFT", or the checkpoint's own name where it is the only one of its panel. */
+/** "SSFT": the legend tells its rates apart. */
 function panelName(checkpoints: readonly string[]): string {
-  if (checkpoints.length === 1) return checkpointName(checkpoints[0]);
+  if (checkpoints[0] === BASELINE) return checkpointName(BASELINE);
   return methodTitle(checkpointParts(checkpoints[0]!).method);
 }
 
@@ -172,8 +172,8 @@ function reading(rows: readonly ResultRow[], checkpoints: readonly string[]): st
     const last = Math.max(...losses.map((loss) => loss.step!));
     const final = losses.filter((loss) => loss.step === last);
     const value = final.reduce((total, loss) => total + loss.value, 0) / final.length;
-    return [`${checkpointName(checkpoint)} ends at a loss of ${significant(value)} after step ${count(last)}`];
+    return [`${checkpointName(checkpoint)} ${significant(value)} (${count(last)})`];
   });
   if (ends.length === 0) return "A flat end means that more steps would change little.";
-  return `A flat end means that more steps would change little: ${ends.join("; ")}.`;
+  return `A flat end means that more steps would change little. Loss at the end (after how many steps): ${ends.join("; ")}.`;
 }

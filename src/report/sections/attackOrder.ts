@@ -25,7 +25,7 @@ export function attackOrderSection(rows: readonly ResultRow[]): Html | undefined
       (_, i) =>
         html`<tr><th scope="row">${i + 1}</th>${orders.map(({ ranked }) => cell(ranked[i]))}<td>${paper(i)}</td></tr>`,
     )}</tbody>
-    <tbody><tr><th scope="row">${setTitle(strongest.set)} − ${setTitle(weakest.set)}</th>${orders.map(
+    <tbody><tr><th scope="row">${short(strongest.set)} − ${short(weakest.set)}</th>${orders.map(
       ({ paperContrast }) =>
         html`<td>${paperContrast ? html`<b>${points(paperContrast)}</b> <span class="interval">${bounds(paperContrast)}</span>` : "–"}</td>`,
     )}<td>about ${points({ value: strongest.success - weakest.success })}</td></tr></tbody></table></div>
@@ -44,9 +44,14 @@ function cell(ranked: AttackOrder["ranked"][number] | undefined): Html {
   const said =
     overNext &&
     `${overNext.beyondNoise ? "leads" : "does not lead"} the next by ${points(overNext)} ${bounds(overNext)}`;
-  return html`<td><span class="set">${setTitle(set)}</span> <b>${share}</b> <span class="interval">${interval.join(" ")}</span>${
+  return html`<td><span class="set">${setTitle(set)}</span> <b>${share}</b>${
     mark && html` <abbr title="${said}">${mark}</abbr>`
-  }</td>`;
+  } <span class="interval">${interval.join(" ")}</span></td>`;
+}
+
+/** "CO-Text": narrow enough for the first column. */
+function short(set: string): string {
+  return setTitle(set).replace(/^JB-/, "");
 }
 
 /** "+37.4": a difference of shares in percentage points. */
