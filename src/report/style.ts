@@ -44,7 +44,8 @@ th.safe{color:var(--safe)}th.unsafe{color:var(--unsafe)}
 .quiet,.absent{color:var(--muted)}.absent{font-style:italic}
 table.shares,table.order{width:auto;min-width:100%}
 table.shares th,table.shares td{padding-left:.25rem;padding-right:.3rem}table.shares th:first-child{padding-left:0}
-@media screen and (min-width:1060px){.scroll.wide{margin-inline:-40px}}
+@media screen and (min-width:1060px){.scroll.wide{margin-inline:-50px}}
+.wide .interval{font-size:.74em;letter-spacing:-.02em}
 table.shares td .interval{display:block}
 table.order .set,table.order .interval{display:block}
 table.shares thead th{white-space:normal}
