@@ -124,12 +124,14 @@ export async function runToEnd(
   conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), io);
 }
 
-/** The behaviour of every checkpoint on every set, as the first answer of a study. */
+/** The behaviour of every checkpoint on every set and the order of the attacks, as the first answer of a study. */
 async function printBehaviour(runFolder: string, io: Io): Promise<void> {
   const run = await openRun(runFolder);
   if (!run.measures.includes("behaviour")) return;
-  const { summaryLines } = await import("../report/terminal.js");
-  io.out(`\n${summaryLines(await run.results("behaviour").rows()).join("\n")}\n\n`);
+  const { attackOrderLines, summaryLines } = await import("../report/terminal.js");
+  const rows = await run.results("behaviour").rows();
+  const order = attackOrderLines(rows);
+  io.out(`\n${[...summaryLines(rows), ...(order.length > 0 ? ["", ...order] : [])].join("\n")}\n\n`);
 }
 
 /** Writes the report where there is anything to report, and where it is not there already as it would be; its path. */

@@ -1,8 +1,10 @@
 import type { ResultRow } from "../study/results.js";
+import { checkpointParts, checkpointTitle, orderCheckpoints } from "./checkpoints.js";
 import type { Html } from "./html.js";
-import { ink, SYMBOLS, seriesInk } from "./palette.js";
+import { ink, METHOD_STYLES, SYMBOLS, seriesInk } from "./palette.js";
+import { distinct } from "./rows.js";
 import type { LegendEntry } from "./svg.js";
-import { checkpointTitle, count, setTitle } from "./words.js";
+import { count, setTitle } from "./words.js";
 
 /** A figure with all that a reader needs to trust it. */
 export interface Figure {
@@ -21,13 +23,28 @@ export interface Figure {
   readonly rows: readonly ResultRow[];
 }
 
-/** Colour and symbol of each checkpoint, the same in every figure. checkpoints in reading order, the baseline first. */
-export function checkpointKeys(checkpoints: readonly string[]): LegendEntry[] {
-  return checkpoints.map((checkpoint, i) => ({
-    label: checkpointTitle(checkpoint),
-    colour: seriesInk(i),
-    symbol: SYMBOLS[i % SYMBOLS.length]!,
-  }));
+/** How a checkpoint looks: its method's colour and symbol; at another rate than the method's first the symbol is hollow and the line broken. */
+export type CheckpointKey = LegendEntry & { readonly checkpoint: string };
+
+const OTHER_RATES = ["5 3", "2 3", "8 3 2 3"];
+
+/** Colour, symbol and line of every checkpoint that the rows name, the same in every figure of a report. Rows: all rows of the run. */
+export function checkpointKeys(allRows: readonly ResultRow[]): ReadonlyMap<string, CheckpointKey> {
+  const checkpoints = orderCheckpoints(distinct(allRows, "checkpoint"));
+  const methods = [...new Set(checkpoints.map((checkpoint) => checkpointParts(checkpoint).method))];
+  const foreign = methods.filter((method) => !METHOD_STYLES.has(method));
+  return new Map(
+    checkpoints.map((checkpoint) => {
+      const { method, rate } = checkpointParts(checkpoint);
+      const i = foreign.indexOf(method);
+      const style = METHOD_STYLES.get(method) ?? { colour: seriesInk(7 - (i % 7)), symbol: SYMBOLS[7 - (i % 8)]! };
+      const rates = checkpoints.map(checkpointParts).filter((other) => other.method === method);
+      // Medium and small look the same whichever of them a run has.
+      const place = rate === "small" ? 1 : rates.findIndex((other) => other.rate === rate);
+      const broken = place > 0 ? { hollow: true, dash: OTHER_RATES[(place - 1) % OTHER_RATES.length]! } : {};
+      return [checkpoint, { checkpoint, label: checkpointTitle(checkpoint), ...style, ...broken }];
+    }),
+  );
 }
 
 /** Circle and triangle are taken by safe and unsafe. */

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Resvg } from "@resvg/resvg-js";
@@ -11,19 +11,29 @@ const FONTS = ["400Regular/IBMPlexSans_400Regular.ttf", "600SemiBold/IBMPlexSans
 /** Twice the SVG's size, so that a PNG is sharp in print and on dense screens. */
 const ZOOM = 2;
 
-/** Writes each figure as `ID.svg` and `ID.png` into `folder`, and removes figures of an older report. Returns the paths, sorted. */
+/**
+ * Writes each figure as `ID.svg` and `ID.png` into `folder`, and removes figures of an older report. A figure whose SVG is there already keeps its
+ * PNG: a study writes its report after every stage, and pixels cost more than all the rest. Returns the paths, sorted.
+ */
 export async function writeFigures(folder: string, figures: readonly Figure[]): Promise<string[]> {
   await mkdir(folder, { recursive: true });
-  const written = new Map<string, string | Uint8Array>();
+  const present = new Set(await readdir(folder));
+  const names = new Set<string>();
   for (const { id, svg } of figures) {
     const standalone = standaloneSvg(svg);
-    written.set(`${id}.svg`, standalone);
-    written.set(`${id}.png`, toPng(standalone));
+    names.add(`${id}.svg`).add(`${id}.png`);
+    const unchanged =
+      present.has(`${id}.png`) &&
+      present.has(`${id}.svg`) &&
+      (await readFile(join(folder, `${id}.svg`), "utf8")) === standalone;
+    if (unchanged) continue;
+    // The SVG goes first and comes last: one that is there vouches for the PNG beside it, whenever the process was killed.
+    await rm(join(folder, `${id}.svg`), { force: true });
+    await writeFile(join(folder, `${id}.png`), toPng(standalone));
+    await writeFile(join(folder, `${id}.svg`), standalone);
   }
-  for (const [name, content] of written) await writeFile(join(folder, name), content);
-  for (const name of await readdir(folder))
-    if (/\.(svg|png)$/.test(name) && !written.has(name)) await rm(join(folder, name));
-  return [...written.keys()].sort().map((name) => join(folder, name));
+  for (const name of present) if (/\.(svg|png)$/.test(name) && !names.has(name)) await rm(join(folder, name));
+  return [...names].sort().map((name) => join(folder, name));
 }
 
 /** The figure as pixels, on white, in the package's own font: the fonts of the machine have no say. */

@@ -4,6 +4,7 @@ import type { Figure } from "./figure.js";
 import { type Html, html, trusted } from "./html.js";
 import { fileWord } from "./sections/provenance.js";
 import { SCRIPT, STYLE } from "./style.js";
+import { count } from "./words.js";
 
 /** A part of the report: a heading and what stands under it. */
 export interface Section {
@@ -74,7 +75,7 @@ export function figureMarkup(figure: Figure, run: string): Html {
 <div class="scroll" role="region" aria-label="${title}" tabindex="0">${trusted(svg)}</div>
 <figcaption><p>${reading}</p>
 <details open><summary>What is drawn</summary>${formula}</details>
-<p class="data">${n}. <a download="${`${fileWord(id)}.csv`}" href="${csvLink(rows)}">Data (CSV, ${rows.length} rows)</a> ·
+<p class="data">${n}. <a download="${`${fileWord(id)}.csv`}" href="${csvLink(rows)}">Data (CSV, ${count(rows.length)} rows)</a> ·
 files <code>figures/${id}.svg</code>, <code>.png</code> · made again by <code>${commandOf(run)}</code></p>
 </figcaption></figure>
 `;

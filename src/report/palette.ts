@@ -38,13 +38,36 @@ export function ink(role: Role): string {
   return `var(--${role})`;
 }
 
-/** Colour and symbol of the i-th series. The first is grey: it is the state before tuning. */
+/** Colour of the i-th series; the first is grey. */
 export function seriesInk(i: number): string {
   return `var(--series${i % 8})`;
 }
 
 /** Symbols in the order of the series, so that no series is told by its colour alone. */
 export const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "wye", "cross", "hexagon"] as const;
+
+/** How the checkpoints of one method look: one colour and one symbol; the rate fills or empties the symbol and breaks the line. */
+export interface MethodStyle {
+  readonly colour: string;
+  readonly symbol: (typeof SYMBOLS)[number];
+  readonly dash?: string;
+}
+
+/**
+ * Colour and symbol of each method. The paper's three take Okabe and Ito's green, purple and orange, which stay apart for every kind of colour
+ * blindness; what is no safety tuning is grey, told apart by symbol and line.
+ */
+export const METHOD_STYLES: ReadonlyMap<string, MethodStyle> = new Map<string, MethodStyle>([
+  ["instruct", { colour: seriesInk(0), symbol: "circle" }],
+  ["ssft", { colour: seriesInk(1), symbol: "square" }],
+  ["dpo", { colour: seriesInk(2), symbol: "triangle" }],
+  ["unlearning", { colour: seriesInk(3), symbol: "diamond" }],
+  ["dpo-standard", { colour: seriesInk(4), symbol: "hexagon" }],
+  ["npo", { colour: seriesInk(5), symbol: "star" }],
+  ["simpo", { colour: seriesInk(6), symbol: "wye" }],
+  ["continue", { colour: seriesInk(0), symbol: "cross", dash: "7 3" }],
+  ["shuffled", { colour: seriesInk(0), symbol: "star", dash: "1.5 3" }],
+]);
 
 /** The CSS declarations of all roles in one theme. */
 export function declarations(theme: keyof Shade): string {

@@ -100,7 +100,7 @@ async function readStages(folder: string): Promise<Pick<RunData, "times" | "dive
   return { times, diverged, world };
 }
 
-const TEXT_FIELDS = ["measure", "metric", "checkpoint", "set", "branch", "matrix"] as const;
+const TEXT_FIELDS = ["measure", "metric", "checkpoint", "set", "branch", "outcome", "matrix"] as const;
 const NUMBER_FIELDS = ["block", "index", "alpha", "step", "seed", "value", "n", "low", "high", "chance"] as const;
 
 /** A row with absent fields left out (files write them as null or not at all), each field of its type. */
@@ -119,11 +119,13 @@ function asRow(value: unknown, path: string): ResultRow {
     if (typeof cell !== "number") throw damaged(path, `a row's "${field}" is not a number`);
     row[field] = cell;
   }
-  const { measure, metric, value: number } = row;
+  const { measure, metric, outcome, value: number } = row;
   if (typeof measure !== "string" || typeof metric !== "string")
     throw damaged(path, "a row has no measure or no metric");
+  if (outcome !== undefined && outcome !== "success" && outcome !== "failure")
+    throw damaged(path, `a row's outcome is "${outcome}", not success or failure`);
   // A value that is not finite is written as null in JSON; the report prints it as absent.
-  return { ...row, measure, metric, value: typeof number === "number" ? number : Number.NaN };
+  return { ...(row as Partial<ResultRow>), measure, metric, value: typeof number === "number" ? number : Number.NaN };
 }
 
 function asExample(value: unknown, path: string): Example {

@@ -1,21 +1,26 @@
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
+import { checkpointParts, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
 import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
+import { attackFigure } from "./figures/attacks.js";
+import { behaviourDynamics, clusterDynamics } from "./figures/dynamics.js";
 import { jailbreakFigure } from "./figures/jailbreaks.js";
 import { jailbreakTauFigure, tauFigure } from "./figures/tau.js";
+import { tauOutcomesFigure } from "./figures/tauOutcomes.js";
 import { trainingFigure } from "./figures/training.js";
 import { twinFigures } from "./figures/twins.js";
 import { type Html, html } from "./html.js";
 import { figureMarkup, renderPage, type Section } from "./page.js";
 import { type RunData, readRun } from "./readRun.js";
-import { distinct, orderCheckpoints } from "./rows.js";
+import { distinct } from "./rows.js";
+import { attackOrderSection } from "./sections/attackOrder.js";
 import { behaviourSection } from "./sections/behaviour.js";
 import { examplesSection } from "./sections/examples.js";
 import { answers, headline } from "./sections/headline.js";
 import { configurationSection, measuresSection, timesSection } from "./sections/provenance.js";
-import { checkpointTitle, sentenceList } from "./words.js";
+import { sentenceList } from "./words.js";
 
 export interface WrittenReport {
   /** Path of `report.html`. */
@@ -52,7 +57,9 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
 interface Figures {
   readonly training: Figure | undefined;
   readonly jailbreaks: Figure | undefined;
+  readonly attacks: Figure | undefined;
   readonly clusters: readonly Figure[];
+  readonly dynamics: readonly Figure[];
   readonly all: readonly Figure[];
 }
 
@@ -60,19 +67,38 @@ interface Figures {
 function drawFigures({ rows }: RunData): Figures {
   const training = trainingFigure(rows);
   const jailbreaks = jailbreakFigure(rows);
-  const clusters = [tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows)].filter((f) => f !== undefined);
-  return { training, jailbreaks, clusters, all: [training, jailbreaks, ...clusters].filter((f) => f !== undefined) };
+  const attacks = attackFigure(rows);
+  const clusters = present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]);
+  const dynamics = present([behaviourDynamics(rows), clusterDynamics(rows)]);
+  const all = present([training, jailbreaks, attacks, ...clusters, ...dynamics]);
+  return { training, jailbreaks, attacks, clusters, dynamics, all };
 }
 
-/** The page as text: headline, behaviour, jailbreaks, clusters, samples, training, what was run, durations. */
+function present(figures: readonly (Figure | undefined)[]): Figure[] {
+  return figures.filter((figure) => figure !== undefined);
+}
+
+/** The page as text: headline, behaviour, jailbreaks, attacks, clusters, dynamics, samples, training, what was run, durations. */
 function reportPage(run: RunData, figures: Figures): string {
   const show = (figure: Figure | undefined) => figure && figureMarkup(figure, run.name);
   const strongest = answers(run.rows).flatMap((answer) => answer.strongest?.set ?? []);
   const open = new Set(["safe", "unsafe", ...strongest]);
   const sections: Section[] = [
     section("behaviour", "Behaviour", behaviourSection(run.rows), "behaviour"),
-    section("jailbreaks", "Jailbreaks", show(figures.jailbreaks), "jailbreak sets in behaviour"),
-    section("clusters", "Clusters in activation space", joined(figures.clusters.map((f) => show(f)!)), "clusters"),
+    section(
+      "jailbreaks",
+      "Jailbreaks",
+      joined([attackOrderSection(run.rows), show(figures.jailbreaks)]),
+      "jailbreak sets in behaviour",
+    ),
+    section("attacks", "Attacks by strength", show(figures.attacks), "attacks"),
+    section("clusters", "Clusters in activation space", joined(figures.clusters.map(show)), "clusters"),
+    section(
+      "dynamics",
+      "While tuning goes on",
+      joined(figures.dynamics.map(show)),
+      "behaviour or clusters with a step",
+    ),
     section("samples", "Samples", examplesSection(run.examples, open), "examples"),
     section("training", "Training", show(figures.training), "training"),
     {
@@ -98,18 +124,27 @@ function section(id: string, title: string, content: Html | undefined, missing: 
   };
 }
 
-function joined(parts: readonly Html[]): Html | undefined {
-  return parts.length > 0 ? html`${parts}` : undefined;
+function joined(parts: readonly (Html | undefined)[]): Html | undefined {
+  const there = parts.filter((part) => part !== undefined);
+  return there.length > 0 ? html`${there}` : undefined;
 }
 
 function lede({ rows, config }: RunData): Html {
-  const tuned = orderCheckpoints(distinct(rows, "checkpoint")).filter((checkpoint) => checkpoint !== "instruct");
+  const checkpoints = distinct(rows, "checkpoint");
+  const methods = tunedMethods(checkpoints).map(({ method }) => methodTitle(method));
+  const controls = [
+    ...new Set(
+      orderCheckpoints(checkpoints)
+        .filter(isControl)
+        .map((c) => checkpointParts(c).method),
+    ),
+  ];
   const seeds = distinct(rows, "seed").length;
   const world =
     typeof config === "object" && config !== null && "world" in config
       ? html` in the world “${String(config.world)}”`
       : "";
   return html`What safety fine-tuning did to this model, and why jailbreaks still get through: ${
-    tuned.length > 0 ? sentenceList(tuned.map(checkpointTitle)) : "no tuned checkpoint"
-  } against the model before tuning${world}${seeds > 0 && html`, ${seeds} ${seeds === 1 ? "seed" : "seeds"}`}. Every number carries its 95% interval; every figure its formula, its n and its data.`;
+    methods.length > 0 ? sentenceList(methods) : "no tuned checkpoint"
+  }${controls.length > 0 && ` and the controls ${sentenceList(controls.map((control) => `“${methodTitle(control)}”`))}`} against the model before tuning${world}${seeds > 0 && html`, ${seeds} ${seeds === 1 ? "seed" : "seeds"}`}. Every number carries its 95% interval; every figure its formula, its n and its data.`;
 }

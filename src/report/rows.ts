@@ -2,13 +2,21 @@ import { seedInterval, wilsonInterval } from "../stats/intervals.js";
 import { mean } from "../stats/moments.js";
 import type { ResultRow } from "../study/results.js";
 
+/**
+ * The rows that speak of finished checkpoints and of all attempts: without an intermediate `step` of tuning and without an `outcome`. Every figure
+ * and table starts from these unless it is about dynamics, or about successes and failures apart.
+ */
+export function finalRows(rows: readonly ResultRow[]): ResultRow[] {
+  return rows.filter((row) => row.step === undefined && row.outcome === undefined);
+}
+
 /** Fields that a row must have with exactly these values; `undefined` asks that the field is absent. */
 export type Where = { readonly [Field in keyof ResultRow]?: ResultRow[Field] | undefined };
 
 /** The rows that match, in their order. */
-export function select(rows: readonly ResultRow[], where: Where): ResultRow[] {
+export function select<Row extends ResultRow>(rows: readonly Row[], where: Where): Row[] {
   const wanted = Object.entries(where) as [keyof ResultRow, unknown][];
-  return rows.filter((row) => wanted.every(([field, value]) => row[field] === value));
+  return rows.filter((row: ResultRow) => wanted.every(([field, value]) => row[field] === value));
 }
 
 /** The distinct values of a field, in order of first appearance; rows without it are passed over. */
@@ -28,8 +36,8 @@ export function distinct<Field extends keyof ResultRow>(
 export function overSeeds(rows: readonly ResultRow[]): ResultRow[] {
   const groups = new Map<string, ResultRow[]>();
   for (const row of rows) {
-    const { measure, metric, checkpoint, set, branch, block, matrix, index, alpha, step } = row;
-    const key = JSON.stringify([measure, metric, checkpoint, set, branch, block, matrix, index, alpha, step]);
+    const { measure, metric, checkpoint, set, branch, outcome, block, matrix, index, alpha, step } = row;
+    const key = JSON.stringify([measure, metric, checkpoint, set, branch, outcome, block, matrix, index, alpha, step]);
     const group = groups.get(key);
     if (group) group.push(row);
     else groups.set(key, [row]);
@@ -47,15 +55,22 @@ function combineSeeds(group: readonly ResultRow[]): ResultRow {
     return row;
   }
   const values = group.map((row) => row.value);
-  const chances = group.map((row) => row.chance).filter((chance) => chance !== undefined);
   const counts = group.map((row) => row.n).filter((n) => n !== undefined);
+  // Seeds that agree to the last digit (all of them refuse everything) have no spread for Student; the pooled samples still bound a share.
+  const agree = isShare(first) && counts.length === group.length && values.every((value) => value === values[0]);
+  const chances = group.map((row) => row.chance).filter((chance) => chance !== undefined);
   return {
     ...shared,
-    value: mean(values),
-    ...seedInterval(values),
+    value: agree ? values[0]! : mean(values),
+    ...(!agree && seedInterval(values)),
     ...(counts.length > 0 && { n: counts.reduce((total, n) => total + n, 0) }),
     ...(chances.length > 0 && { chance: mean(chances) }),
   };
+}
+
+/** Whether a row's value is a share of its n samples. */
+function isShare({ measure, metric }: ResultRow): boolean {
+  return measure === "behaviour" || (measure === "attacks" && metric !== "loss");
 }
 
 /**
@@ -64,8 +79,8 @@ function combineSeeds(group: readonly ResultRow[]): ResultRow {
 export function allBranches(rows: readonly ResultRow[]): ResultRow[] {
   const groups = new Map<string, ResultRow[]>();
   for (const row of rows) {
-    const { measure, metric, checkpoint, set, block, index, step, seed } = row;
-    const key = JSON.stringify([measure, metric, checkpoint, set, block, index, step, seed]);
+    const { measure, metric, checkpoint, set, outcome, block, matrix, index, alpha, step, seed } = row;
+    const key = JSON.stringify([measure, metric, checkpoint, set, outcome, block, matrix, index, alpha, step, seed]);
     const group = groups.get(key);
     if (group) group.push(row);
     else groups.set(key, [row]);
@@ -85,22 +100,16 @@ export function shareInterval(row: ResultRow): { readonly low: number; readonly 
   return wilsonInterval(Math.round(row.value * row.n), row.n);
 }
 
-/** Checkpoints in reading order: `instruct` first (before tuning), the others by name. */
-export function orderCheckpoints(checkpoints: readonly string[]): string[] {
-  return [...checkpoints].sort((a, b) => {
-    if ((a === BASELINE) !== (b === BASELINE)) return a === BASELINE ? -1 : 1;
-    return a < b ? -1 : a > b ? 1 : 0;
-  });
-}
-
-/** Sets in reading order: `safe`, `unsafe`, then the others by name. */
+/** Sets in reading order: `safe`, `unsafe`, jailbreak sets by name, then the others by name and by the strength in it (5 before 10). */
 export function orderSets(sets: readonly string[]): string[] {
-  const rank = (set: string) => (set === "safe" ? 0 : set === "unsafe" ? 1 : 2);
-  return [...sets].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : a > b ? 1 : 0));
+  const rank = (set: string) => (set === "safe" ? 0 : set === "unsafe" ? 1 : isJailbreak(set) ? 2 : 3);
+  const stem = (set: string) => set.replace(/-?\d+$/, "");
+  const strength = (set: string) => Number(/\d+$/.exec(set)?.[0] ?? -1);
+  const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+  return [...sets].sort(
+    (a, b) => rank(a) - rank(b) || byText(stem(a), stem(b)) || strength(a) - strength(b) || byText(a, b),
+  );
 }
-
-/** The checkpoint before safety tuning, W_IT. */
-export const BASELINE = "instruct";
 
 /** Whether a set attacks the refusal: its name begins with `jb-`. */
 export function isJailbreak(set: string): boolean {

@@ -22,10 +22,11 @@ nav{margin:1.6rem 0 0;font-size:.88rem}nav ul{display:flex;flex-wrap:wrap;gap:.3
 button{float:right;padding:.3rem .75rem;border:1px solid var(--rule);border-radius:999px;background:none;color:var(--muted);font-size:.8rem;cursor:pointer}
 button:hover{color:var(--ink);border-color:var(--muted)}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px}
-.answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));gap:1rem;margin:2rem 0 .8rem}
-.answer{padding:1.15rem 1.4rem 1.2rem;background:var(--wash);border-left:3px solid var(--accent);border-radius:2px}
-.answer h3{margin:0 0 .35rem;color:var(--muted);font-size:.86rem}
-.answer p{margin:0;font-size:1.06rem;line-height:1.55}
+.answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(255px,1fr));gap:1rem;margin:2rem 0 .8rem}
+.answer{padding:1.05rem 1.2rem 1.1rem;background:var(--wash);border-left:3px solid var(--accent);border-radius:2px}
+.answer h3{margin:0 0 .35rem;font-size:1rem}
+.answer p{margin:0;font-size:1rem;line-height:1.55}
+.answer .rate{color:var(--muted);font-size:.85rem;font-weight:400}.answer p.rate{margin-top:.5rem;font-size:.85rem}
 .before{color:var(--muted);font-size:.93rem}
 b.figure{font-weight:600;font-variant-numeric:tabular-nums;white-space:nowrap}
 .interval{color:var(--muted);font-size:.78em;font-weight:400;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -41,9 +42,24 @@ th[scope=row]{white-space:nowrap}
 td.number:last-child,th.number:last-child{padding-right:0}
 th.safe{color:var(--safe)}th.unsafe{color:var(--unsafe)}
 .quiet,.absent{color:var(--muted)}.absent{font-style:italic}
+table.shares,table.order{width:auto;min-width:100%}
+table.shares th,table.shares td{padding-left:.25rem;padding-right:.3rem}table.shares th:first-child{padding-left:0}
+@media screen and (min-width:1060px){.scroll.wide{margin-inline:-50px}}
+.wide .interval{font-size:.74em;letter-spacing:-.02em}
+table.shares td .interval{display:block}
+table.order .set,table.order .interval{display:block}
+table.shares thead th{white-space:normal}
+table.shares thead tr:first-child th{border-bottom:0;padding-bottom:0}
+table.shares thead tr:nth-child(2) th{min-width:3.6rem}
+table.shares th[scope=colgroup]{padding-left:.6rem;font-weight:600;text-align:right}
+table.shares tbody th[scope=row]{min-width:5.2rem;white-space:normal;overflow-wrap:anywhere}
+table.shares colgroup+colgroup{border-left:1px solid var(--rule)}
+table.order th,table.order td{padding-right:1rem;vertical-align:top}
+table.order th[scope=row]{white-space:normal;min-width:4.4rem;max-width:6.5rem}table.order td{min-width:7.5rem}
+table.order abbr{text-decoration:none;color:var(--accent);font-weight:600}
+.warning ul{margin:.3rem 0;padding-left:1.2rem}
 .warning{padding:.6rem .9rem;border-left:3px solid var(--unsafe);background:var(--wash)}
 sup,sub{line-height:0}
-svg.bar{display:block;background:var(--rule)}
 figure{margin:2.6rem 0 3rem}
 figure h3{margin:0 0 1rem}
 h2+figure{margin-top:1.4rem}
@@ -75,7 +91,7 @@ table.sample tr:nth-of-type(3)>*{padding-bottom:.7rem}
 .outcome{padding-left:.8rem;white-space:nowrap}
 .outcome.instruct{color:var(--instruct)}.outcome.null{color:var(--muted)}.outcome.other{color:var(--other)}
 footer{margin-top:3.6rem;padding-top:1.2rem;border-top:1px solid var(--rule);color:var(--muted);font-size:.82rem}
-@media (max-width:720px){body{font-size:16px}.page{margin:0;padding:1.6rem 20px 2.5rem;border:0}h1{font-size:1.6rem}h2{margin-top:2.6rem}.answers{grid-template-columns:1fr}td .interval{display:block}table.behaviour th,table.behaviour td{padding-right:.55rem;vertical-align:top}svg.bar{margin-top:.35rem}}
+@media (max-width:720px){body{font-size:16px}.page{margin:0;padding:1.6rem 20px 2.5rem;border:0}h1{font-size:1.6rem}h2{margin-top:2.6rem}.answers{grid-template-columns:1fr}td .interval{display:block}table.shares th[scope=row],table.shares thead tr:first-child th:first-child,table.order th:first-child{position:sticky;left:0;z-index:1;background:var(--page)}}
 @media print{html{font-size:11.5px}body{background:none;font-size:1rem}.page{max-width:none;margin:0;padding:0;border:0}button,nav,.data a{display:none}figure,tbody,.answer,table.sample{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}figure .scroll>svg{min-width:0}}
 `;
 

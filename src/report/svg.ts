@@ -10,12 +10,15 @@ export interface Panel {
   readonly plot: Plot.PlotOptions;
 }
 
-/** One entry of a figure's legend. `symbol` is a Plot symbol; without one the key is a line, dashed when asked. */
+/** One entry of a figure's legend. `symbol` is a Plot symbol, drawn on the line; without one the key is the line alone. */
 export interface LegendEntry {
   readonly label: string;
   readonly colour: string;
   readonly symbol?: Plot.SymbolType;
-  readonly dashed?: boolean;
+  /** Whether the symbol is drawn as an outline. */
+  readonly hollow?: boolean;
+  /** Lengths of strokes and gaps, as in `stroke-dasharray`; absent: unbroken. */
+  readonly dash?: string;
 }
 
 export interface PanelGrid {
@@ -110,12 +113,11 @@ function legendMarkup(
 ): { readonly markup: string; readonly height: number } {
   let x = 0;
   let y = 0;
-  const markup = entries.map(({ label, colour, symbol, dashed }) => {
+  const markup = entries.map(({ label, colour, symbol, hollow, dash }) => {
     const length = 24 + label.length * 6 + 22;
     if (x > 0 && x + length - 22 > width) [x, y] = [0, y + LEGEND_LINE];
-    const key = symbol
-      ? symbolMarkup(symbol, colour)
-      : `<line x2="17" y1="9" y2="9" stroke="${colour}" stroke-width="1.8"${dashed ? ' stroke-dasharray="4 3"' : ""}/>`;
+    const line = `<line x2="17" y1="9" y2="9" stroke="${colour}" stroke-width="1.8"${dash ? ` stroke-dasharray="${dash}"` : ""}/>`;
+    const key = line + (symbol ? symbolMarkup(symbol, colour, hollow ?? false) : "");
     const entry = `<g transform="translate(${x},${y})">${key}<text x="24" y="13">${escapeHtml(label)}</text></g>`;
     x += length;
     return entry;
@@ -123,7 +125,7 @@ function legendMarkup(
   return { markup: markup.join(""), height: entries.length > 0 ? y + LEGEND_HEIGHT : 0 };
 }
 
-function symbolMarkup(symbol: Plot.SymbolType, colour: string): string {
+function symbolMarkup(symbol: Plot.SymbolType, colour: string, hollow: boolean): string {
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
   const plot = Plot.plot({
     document: document as unknown as NonNullable<Plot.PlotOptions["document"]>,
@@ -132,10 +134,10 @@ function symbolMarkup(symbol: Plot.SymbolType, colour: string): string {
   });
   // Plot draws a circle as an element of its own and every other symbol as a path around the origin.
   const path = plot.querySelector("path")?.getAttribute("d");
-  const mark = path
-    ? `<path d="${roundCoordinates(path)}" transform="translate(8.5,9)" fill="${colour}"/>`
-    : `<circle cx="8.5" cy="9" r="4" fill="${colour}"/>`;
-  return `<line x2="17" y1="9" y2="9" stroke="${colour}" stroke-width="1.8"/>${mark}`;
+  const paint = hollow ? `fill="var(--page)" stroke="${colour}" stroke-width="1.5"` : `fill="${colour}"`;
+  return path
+    ? `<path d="${roundCoordinates(path)}" transform="translate(8.5,9)" ${paint}/>`
+    : `<circle cx="8.5" cy="9" r="4" ${paint}/>`;
 }
 
 /** Two decimals are a hundredth of a pixel; the rest would only make the file larger. */

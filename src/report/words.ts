@@ -1,25 +1,24 @@
-import { BASELINE } from "./rows.js";
-
-/** A set's name for people: `jb-co-task` is "JB-CO-Task", as the paper writes it. A name that is not known stays as it is. */
+/**
+ * A set's name for people: `jb-co-task` is "JB-CO-Task", as the paper writes it; `soft-prompt-5` is "soft prompt, 5". A name that is not known stays
+ * as it is.
+ */
 export function setTitle(set: string): string {
+  const attack = /^(soft-prompt|gcg|prefix)(?:-(\d+))?$/.exec(set);
+  if (attack) return `${ATTACKS[attack[1]!]!}${attack[2] === undefined ? "" : `, ${attack[2]}`}`;
   if (!/^jb-[a-z-]+$/.test(set)) return set;
   return set
     .split("-")
-    .map((part) => SET_PARTS[part] ?? part.charAt(0).toUpperCase() + part.slice(1))
+    .map((part) => SET_PARTS.get(part) ?? part.charAt(0).toUpperCase() + part.slice(1))
     .join("-");
 }
 
-const SET_PARTS: Readonly<Record<string, string>> = { jb: "JB", co: "CO", misgen: "MisGen" };
+const ATTACKS: Readonly<Record<string, string>> = { "soft-prompt": "soft prompt", gcg: "GCG", prefix: "prefix" };
 
-/** A checkpoint's name for people: `instruct` is "before tuning", `ssft-medium` is "SSFT medium". A name that is not known stays as it is. */
-export function checkpointTitle(checkpoint: string): string {
-  if (checkpoint === BASELINE) return "before tuning";
-  const [method, ...rest] = checkpoint.split("-");
-  const title = METHODS[method ?? ""];
-  return title === undefined ? checkpoint : [title, ...rest].join(" ");
-}
-
-const METHODS: Readonly<Record<string, string>> = { ssft: "SSFT", dpo: "DPO", unlearning: "Unlearning" };
+const SET_PARTS: ReadonlyMap<string, string> = new Map([
+  ["jb", "JB"],
+  ["co", "CO"],
+  ["misgen", "MisGen"],
+]);
 
 /** A number with `digits` decimals and a true minus sign; an en dash when there is none. */
 export function fixed(value: number | undefined, digits = 2): string {
@@ -43,9 +42,9 @@ export function significant(value: number | undefined): string {
   return fixed(value, Math.max(0, 2 - Math.floor(Math.log10(size))));
 }
 
-/** A share as a percentage with one decimal: 0.982 is "98.2%". */
-export function percent(share: number | undefined): string {
-  return share === undefined || Number.isNaN(share) ? "–" : `${fixed(share * 100, 1)}%`;
+/** A share as a percentage, with one decimal unless told otherwise: 0.982 is "98.2%". */
+export function percent(share: number | undefined, digits = 1): string {
+  return share === undefined || Number.isNaN(share) ? "–" : `${fixed(share * 100, digits)}%`;
 }
 
 /** A whole number with thin spaces between thousands. */

@@ -7,12 +7,14 @@ export interface ResultRow {
   readonly measure: string;
   /** What of the measure: `instruct`, `tau`, `auc`, ... */
   readonly metric: string;
-  /** `instruct` (W_IT), `ssft-medium`, `ssft-small`, ... */
+  /** `instruct` (W_IT), METHOD-RATE (`ssft-medium`, `dpo-small`, ...), the controls `continue-medium` and `shuffled-medium`. */
   readonly checkpoint?: string;
   /** `safe`, `unsafe`, `jb-co-task`, ... */
   readonly set?: string;
   /** A branch of the world by its name, or `mixed`; absent: all together. */
   readonly branch?: string;
+  /** On a jailbreak set or attack: over its successful or its failed attempts apart; absent: over all of them. */
+  readonly outcome?: "success" | "failure";
   /** 1-based, as the paper counts. */
   readonly block?: number;
   /** `mlp.fc`, `mlp.proj`, ... */
@@ -20,6 +22,7 @@ export interface ResultRow {
   /** Whatever the metric counts: singular direction, attack strength, q of the activation mean. */
   readonly index?: number;
   readonly alpha?: number;
+  /** Steps of tuning done, 1-based, where the checkpoint is not the final one; of training curves, the step measured. */
   readonly step?: number;
   /** Absent: over all seeds. */
   readonly seed?: number;
@@ -40,6 +43,7 @@ export const RESULT_COLUMNS = [
   "checkpoint",
   "set",
   "branch",
+  "outcome",
   "block",
   "matrix",
   "index",

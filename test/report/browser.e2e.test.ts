@@ -7,6 +7,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeReport } from "../../src/report/report.js";
 import { writeSyntheticRun } from "./syntheticRun.js";
+import { studyRows } from "./syntheticStudy.js";
 
 const BROWSER = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
   existsSync(path),
@@ -23,7 +24,7 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "nullscope-browser-"));
-    await writeSyntheticRun(join(folder, "quick"));
+    await writeSyntheticRun(join(folder, "quick"), { rows: studyRows() });
     address = pathToFileURL((await writeReport(join(folder, "quick"))).html).href;
     browser = await chromium.launch({
       executablePath: BROWSER!,
@@ -65,7 +66,7 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
     async (scheme) => {
       const { page, surprises } = await open(scheme);
       expect(await page.title()).toBe("quick · Nullscope report");
-      expect(await page.locator("figure svg[role=img]").count()).toBe(6);
+      expect(await page.locator("figure svg[role=img]").count()).toBe(9);
       expect(surprises).toEqual([]);
       await page.close();
     },
@@ -94,10 +95,36 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
     await page.close();
   });
 
-  test("a phone scrolls down only", async () => {
+  test("a phone scrolls down only; table A.1 fits it, and A.2 keeps its first column in view", async () => {
     const { page } = await open("light", 390);
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(390);
+    const overflow = (table: string) =>
+      page.evaluate(
+        `(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector("${table}").parentElement)`,
+      );
+    expect(await overflow("#table-a1")).toBe(0);
+    expect(await overflow("#table-a2")).toBeGreaterThan(0);
+    await page.evaluate("document.querySelector('#table-a2').parentElement.scrollLeft = 200");
+    const left = "document.querySelector('#table-a2 tbody th').getBoundingClientRect().left";
+    expect(await page.evaluate(left)).toBeGreaterThanOrEqual(0);
     await page.close();
+  });
+
+  test("tables A.1 and A.2 fit a desk and a printed page without scrolling", async () => {
+    for (const [width, media] of [
+      [1100, "screen"],
+      [680, "print"],
+    ] as const) {
+      const { page } = await open("light", width);
+      await page.emulateMedia({ media });
+      for (const table of ["#table-a1", "#table-a2"])
+        expect(
+          await page.evaluate(
+            `(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector("${table}").parentElement)`,
+          ),
+        ).toBe(0);
+      await page.close();
+    }
   });
 });
 

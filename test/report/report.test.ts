@@ -30,6 +30,9 @@ async function pageOf(name: string, parts: Parameters<typeof writeSyntheticRun>[
   return readFile((await writeReport(folder)).html, "utf8");
 }
 
+/** A share as the tables print it: in percent, with one decimal. */
+const said = (share: number) => (share * 100).toFixed(1);
+
 /** What a reader sees, spaces folded. */
 function textOf(markup: string): string {
   return (parseHTML(markup).document.querySelector("main")?.textContent ?? "").replace(/\s+/g, " ");
@@ -48,7 +51,7 @@ describe("the report", () => {
   test("holds every planted share with its interval", () => {
     const text = textOf(page);
     for (const { value, low, high } of behaviourRows().filter((row) => row.seed === undefined))
-      expect(text).toContain(`${value.toFixed(3)} [${low!.toFixed(3)}, ${high!.toFixed(3)}]`);
+      expect(text).toContain(`${said(value)} [${said(low!)}, ${said(high!)}]`);
   });
 
   test("every figure has a reading, a formula, its n, its data and its command", () => {
@@ -235,6 +238,24 @@ describe("a run that lacks something", () => {
     expect(textOf(await pageOf("diverged", { stages }))).toContain("Diverged: “tune ssft-medium seed 0”");
   });
 
+  test("figures that did not change keep their files, and a lost or changed one is drawn again", async () => {
+    const folder = join(root, "kept");
+    await writeSyntheticRun(folder, { rows: [...behaviourRows(), ...clusterRows()] });
+    await writeReport(folder);
+    const png = (id: string) => join(folder, "figures", `${id}.png`);
+    const drawn = await readFile(png("tau"));
+    await writeFile(png("tau"), "untouched where its SVG is as it would be drawn");
+    await rm(png("jailbreaks"));
+    await writeFile(join(folder, "figures", "clusters-q1.svg"), "<svg/>");
+    await writeReport(folder);
+    expect(await readFile(png("tau"), "utf8")).toContain("untouched");
+    expect((await readFile(png("jailbreaks"))).subarray(1, 4).toString()).toBe("PNG");
+    expect(await readFile(join(folder, "figures", "clusters-q1.svg"), "utf8")).toContain("AUC");
+    await rm(join(folder, "figures", "tau.svg"));
+    await writeReport(folder);
+    expect((await readFile(png("tau"))).equals(drawn)).toBe(true);
+  });
+
   test("figures of an older report that no longer hold are removed", async () => {
     const folder = join(root, "stale");
     await writeSyntheticRun(folder, { rows: behaviourRows() });
@@ -257,6 +278,7 @@ describe("a run that cannot be reported", () => {
     ["[]", "neither"],
     ['{"rows":[3]}', "a row is not an object"],
     ['{"rows":[{"measure":"a","metric":"b","value":"x"}]}', '"value" is not a number'],
+    ['{"rows":[{"measure":"a","metric":"b","value":1,"outcome":"draw"}]}', "not success or failure"],
     ['{"examples":[{"checkpoint":"a"}]}', "an example's"],
   ])("with the results file %s names the file and what is wrong", async (content, words) => {
     const folder = join(root, "damaged");

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { checkpointParts, checkpointTitle, orderCheckpoints } from "../../src/report/checkpoints.js";
 import { toCsv } from "../../src/report/csv.js";
-import { allBranches, orderCheckpoints, orderSets, overSeeds, shareInterval } from "../../src/report/rows.js";
+import { allBranches, finalRows, orderSets, overSeeds, shareInterval } from "../../src/report/rows.js";
 import { duration, fixed, percent, setTitle, significant } from "../../src/report/words.js";
 import type { ResultRow } from "../../src/study/results.js";
 
@@ -43,13 +44,75 @@ describe("rows", () => {
     expect(shareInterval(row({ low: -0.1, high: 1.2 }))).toEqual({ low: 0, high: 1 });
   });
 
-  test("come before tuning first, safe and unsafe first", () => {
-    expect(orderCheckpoints(["ssft-small", "dpo-medium", "instruct"])).toEqual([
+  test("final rows leave out intermediate steps and attempts apart", () => {
+    const whole = row({ checkpoint: "dpo-medium", set: "unsafe", value: 0.98 });
+    expect(finalRows([{ ...whole, step: 5 }, whole, { ...whole, outcome: "success" }])).toEqual([whole]);
+  });
+
+  test("over seeds and branches: steps and outcomes are quantities of their own", () => {
+    const rows = [
+      row({ seed: 0 }),
+      row({ seed: 0, step: 5, value: 0.1 }),
+      row({ seed: 0, outcome: "failure", value: 0.2 }),
+    ];
+    expect(overSeeds(rows).map(({ value }) => value)).toEqual([0.5, 0.1, 0.2]);
+    expect(allBranches(rows.map((r, i) => ({ ...r, branch: i === 0 ? "A" : "B" })))).toHaveLength(3);
+  });
+
+  test("over seeds: shares that agree in every seed are bounded by their pooled samples", () => {
+    const [combined] = overSeeds([0, 1, 2].map((seed) => row({ seed, value: 1, n: 100, low: 0.96, high: 1 })));
+    expect(combined).toEqual(row({ value: 1, n: 300 }));
+    expect(shareInterval(combined!)!.low).toBeCloseTo(0.98736, 5);
+    // An area under a curve is no share of n samples.
+    const [area] = overSeeds([0, 1].map((seed) => row({ measure: "clusters", metric: "auc", seed, value: 1, n: 100 })));
+    expect(area).toMatchObject({ low: 1, high: 1 });
+  });
+
+  test("come before tuning first, methods in the paper's order, medium before small, controls last", () => {
+    const ordered = [
       "instruct",
-      "dpo-medium",
+      "ssft-medium",
       "ssft-small",
+      "dpo-medium",
+      "unlearning-medium",
+      "unlearning-tiny",
+      "dpo-standard-medium",
+      "npo-small",
+      "mine-medium",
+      "continue-medium",
+      "shuffled-medium",
+    ];
+    expect(orderCheckpoints([...ordered].reverse())).toEqual(ordered);
+    expect(orderSets(["soft-prompt-10", "jb-b", "unsafe", "soft-prompt-5", "jb-a", "safe"])).toEqual([
+      "safe",
+      "unsafe",
+      "jb-a",
+      "jb-b",
+      "soft-prompt-5",
+      "soft-prompt-10",
     ]);
-    expect(orderSets(["jb-b", "unsafe", "jb-a", "safe"])).toEqual(["safe", "unsafe", "jb-a", "jb-b"]);
+  });
+
+  test("checkpoints are METHOD-RATE, and METHOD may hold a dash", () => {
+    expect(checkpointParts("dpo-standard-medium")).toEqual({ method: "dpo-standard", rate: "medium" });
+    expect(checkpointParts("dpo-standard")).toEqual({ method: "dpo-standard", rate: "" });
+    expect(checkpointParts("instruct")).toEqual({ method: "instruct", rate: "" });
+    const titles = [
+      "dpo-small",
+      "dpo-standard-medium",
+      "npo-medium",
+      "simpo-medium",
+      "continue-medium",
+      "constructor-x",
+    ];
+    expect(titles.map(checkpointTitle)).toEqual([
+      "DPO small",
+      "DPO (β = γ) medium",
+      "NPO medium",
+      "SimPO medium",
+      "continue medium",
+      "constructor-x",
+    ]);
   });
 });
 
@@ -70,6 +133,9 @@ describe("words", () => {
     expect(setTitle("jb-co-text")).toBe("JB-CO-Text");
     expect(setTitle("jb-misgen-function")).toBe("JB-MisGen-Function");
     expect(setTitle("jb-<b>")).toBe("jb-<b>");
+    expect(setTitle("jb-constructor")).toBe("JB-Constructor");
+    expect(setTitle("soft-prompt-10")).toBe("soft prompt, 10");
+    expect(setTitle("gcg")).toBe("GCG");
   });
 });
 

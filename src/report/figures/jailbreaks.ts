@@ -1,57 +1,46 @@
 import * as Plot from "@observablehq/plot";
 import type { ResultRow } from "../../study/results.js";
+import { checkpointTitle, orderCheckpoints, tunedMethods } from "../checkpoints.js";
 import { checkpointKeys, type Figure, sampleCounts, seedCounts } from "../figure.js";
 import { html } from "../html.js";
 import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { ink } from "../palette.js";
-import {
-  allBranches,
-  BASELINE,
-  distinct,
-  isJailbreak,
-  orderCheckpoints,
-  orderSets,
-  overSeeds,
-  select,
-  shareInterval,
-} from "../rows.js";
+import { allBranches, distinct, finalRows, isJailbreak, orderSets, overSeeds, select, shareInterval } from "../rows.js";
 import { AXIS, renderGrid } from "../svg.js";
-import { checkpointTitle, percent, setTitle } from "../words.js";
+import { percent, setTitle } from "../words.js";
 
-/** Distance between two checkpoints of one set, in px. */
-const LANE = 17;
+/** Distance between two checkpoints of one set, in px: as far as few need, as near as many allow. */
+const lane = (checkpoints: number) => (checkpoints > 5 ? 13 : 17);
 
 /** Success of every jailbreak set against every checkpoint, with the unsafe prompts themselves on top. `undefined` without such rows. */
 export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefined {
-  const behaviour = select(allRows, { measure: "behaviour", metric: "instruct" });
+  const behaviour = finalRows(select(allRows, { measure: "behaviour", metric: "instruct" }));
   const rows = behaviour.filter((r) => r.set !== undefined && (r.set === "unsafe" || isJailbreak(r.set)));
   const shown = overSeeds(allBranches(rows)).filter((r) => r.checkpoint !== undefined && Number.isFinite(r.value));
   const sets = orderSets(distinct(shown, "set"));
   if (!sets.some(isJailbreak)) return undefined;
   const checkpoints = orderCheckpoints(distinct(shown, "checkpoint"));
-  const keys = checkpointKeys(orderCheckpoints(distinct(select(allRows, { measure: "behaviour" }), "checkpoint")));
-  const keyOf = (checkpoint: string) => keys.find((key) => key.label === checkpointTitle(checkpoint))!;
+  const keys = checkpointKeys(allRows);
   const lanes = checkpoints.length + 1;
   const points = shown.map((r) => {
     const bounds = shareInterval(r);
-    const lane = sets.indexOf(r.set!) * lanes + checkpoints.indexOf(r.checkpoint!) + 1;
     return {
-      ...keyOf(r.checkpoint!),
+      ...keys.get(r.checkpoint!)!,
       value: r.value,
-      lane,
+      lane: sets.indexOf(r.set!) * lanes + checkpoints.indexOf(r.checkpoint!) + 1,
       low: bounds?.low ?? r.value,
       high: bounds?.high ?? r.value,
       said: percent(r.value),
     };
   });
   const middle = (set: string) => sets.indexOf(set) * lanes + lanes / 2;
-  const height = sets.length * lanes * LANE + 52;
+  const height = sets.length * lanes * lane(checkpoints.length) + 52;
   const svg = renderGrid({
     id: "jailbreaks",
     title: "Jailbreak success",
     description: `Share of samples answered truly, per set and checkpoint: ${points.length} points with intervals.`,
     columns: 1,
-    legend: checkpoints.map(keyOf),
+    legend: checkpoints.map((checkpoint) => keys.get(checkpoint)!),
     panels: [
       {
         title: "",
@@ -80,7 +69,15 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
               fontSize: 12,
             }),
             Plot.link(points, { x1: "low", x2: "high", y1: "lane", y2: "lane", stroke: "colour", strokeWidth: 1.8 }),
-            Plot.dot(points, { x: "value", y: "lane", fill: "colour", symbol: "symbol", r: 4 }),
+            Plot.dot(points, {
+              x: "value",
+              y: "lane",
+              symbol: "symbol",
+              r: 3.8,
+              fill: (point: (typeof points)[number]) => (point.hollow ? ink("page") : point.colour),
+              stroke: "colour",
+              strokeWidth: 1.4,
+            }),
             Plot.text(points, {
               x: "high",
               y: "lane",
@@ -101,11 +98,7 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
     id: "jailbreaks",
     title: "Which jailbreaks get through",
     svg,
-    reading: reading(
-      shown,
-      checkpoints.filter((checkpoint) => checkpoint !== BASELINE),
-      sets,
-    ),
+    reading: reading(shown, sets),
     formula: html`${formula(
       mi("success"),
       mo("="),
@@ -133,18 +126,18 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
   };
 }
 
-function reading(rows: readonly ResultRow[], checkpoints: readonly string[], sets: readonly string[]): string {
+function reading(rows: readonly ResultRow[], sets: readonly string[]): string {
   const rule = "Farther right means that the attack gets more true answers out of the model.";
-  if (checkpoints.length === 0) return rule;
   const attacks = sets.filter(isJailbreak);
-  const parts = checkpoints.map((checkpoint) => {
+  const parts = tunedMethods(distinct(rows, "checkpoint")).flatMap(({ checkpoints: [checkpoint] }) => {
     const ranked = select(rows, { checkpoint })
       .filter((r) => attacks.includes(r.set!))
       .sort((a, b) => b.value - a.value);
-    const best = ranked[0];
-    const worst = ranked.at(-1);
-    if (!best || !worst) return `${checkpointTitle(checkpoint)}: no attack measured`;
-    return `${checkpointTitle(checkpoint)}: ${setTitle(best.set!)} ${percent(best.value)}, ${setTitle(worst.set!)} ${percent(worst.value)}`;
+    const [best, worst] = [ranked[0], ranked.at(-1)];
+    if (!best || !worst) return [];
+    return [
+      `${checkpointTitle(checkpoint!)}: ${setTitle(best.set!)} ${percent(best.value)}, ${setTitle(worst.set!)} ${percent(worst.value)}`,
+    ];
   });
-  return `${rule} Strongest and weakest attack, ${parts.join("; ")}.`;
+  return parts.length === 0 ? rule : `${rule} Strongest and weakest attack, ${parts.join("; ")}.`;
 }

@@ -1,12 +1,13 @@
 import * as Plot from "@observablehq/plot";
 import type { ResultRow } from "../../study/results.js";
+import { checkpointTitle, orderCheckpoints } from "../checkpoints.js";
 import { type Figure, sampleCounts, seedCounts, setKeys } from "../figure.js";
 import { html } from "../html.js";
 import { formula, mi, mo, norm, sub } from "../mathml.js";
 import { ink } from "../palette.js";
-import { allBranches, distinct, isJailbreak, orderCheckpoints, orderSets, overSeeds, select } from "../rows.js";
+import { allBranches, distinct, finalRows, isJailbreak, orderSets, overSeeds, select } from "../rows.js";
 import { AXIS, airyDomain, type Panel, renderGrid } from "../svg.js";
-import { checkpointTitle, fixed, sentenceList } from "../words.js";
+import { fixed, sentenceList } from "../words.js";
 
 const COLUMNS = 3;
 
@@ -27,7 +28,7 @@ export function tauFigure(allRows: readonly ResultRow[]): Figure | undefined {
   });
 }
 
-/** The same with every jailbreak set between the two classes, for the smallest q: whether an attack looks safe to the model. */
+/** The same with every jailbreak set, all its attempts, between the two classes, for the smallest q: whether an attack looks safe to the model. */
 export function jailbreakTauFigure(allRows: readonly ResultRow[]): Figure | undefined {
   const all = tauRows(allRows);
   if (!all.some((r) => isJailbreak(r.set!))) return undefined;
@@ -42,7 +43,7 @@ export function jailbreakTauFigure(allRows: readonly ResultRow[]): Figure | unde
 }
 
 function tauRows(rows: readonly ResultRow[]): ResultRow[] {
-  return select(rows, { measure: "clusters", metric: "tau" }).filter(
+  return finalRows(select(rows, { measure: "clusters", metric: "tau" })).filter(
     (r) => r.block !== undefined && r.set !== undefined && r.checkpoint !== undefined,
   );
 }

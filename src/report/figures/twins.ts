@@ -1,12 +1,14 @@
 import * as Plot from "@observablehq/plot";
 import type { ResultRow } from "../../study/results.js";
-import { checkpointKeys, type Figure, sampleCounts, seedCounts } from "../figure.js";
+import { checkpointTitle, orderCheckpoints } from "../checkpoints.js";
+import { type CheckpointKey, checkpointKeys, type Figure, sampleCounts, seedCounts } from "../figure.js";
 import { type Html, html } from "../html.js";
+import { seriesMarks } from "../marks.js";
 import { formula, mi, mo, over, row, sub, sup } from "../mathml.js";
 import { ink } from "../palette.js";
-import { allBranches, distinct, orderCheckpoints, orderSets, overSeeds, select } from "../rows.js";
+import { allBranches, distinct, finalRows, orderSets, overSeeds, select } from "../rows.js";
 import { AXIS, airyDomain, type LegendEntry, type Panel, renderGrid } from "../svg.js";
-import { checkpointTitle, fixed } from "../words.js";
+import { fixed } from "../words.js";
 
 /** The metrics beside τ, in the figure's order. `bounded`: between ½ and 1, so the axis is fixed. */
 const METRICS = [
@@ -27,18 +29,19 @@ const CLASSES: ReadonlySet<string | undefined> = new Set(["safe", "unsafe", unde
 
 /** τ's scale-free twins, the norms and the spectra per block: one figure for each q that was measured. */
 export function twinFigures(allRows: readonly ResultRow[]): Figure[] {
-  const rows = select(allRows, { measure: "clusters" }).filter(
+  const rows = finalRows(select(allRows, { measure: "clusters" })).filter(
     (r) => r.block !== undefined && METRICS.some(({ metric }) => metric === r.metric) && CLASSES.has(r.set),
   );
   const shown = overSeeds(allBranches(rows)).filter((r) => Number.isFinite(r.value) && r.checkpoint !== undefined);
   const checkpoints = orderCheckpoints(distinct(shown, "checkpoint"));
+  const keys = checkpointKeys(allRows);
   const windows = distinct(shown, "index").sort((a, b) => a - b);
   const perWindow = windows.length > 0 ? windows : [undefined];
   return perWindow.flatMap((q) => {
     // Rows without an index do not depend on q: they stand in the first figure.
     const belongs = (r: ResultRow) => r.index === q || (r.index === undefined && q === perWindow[0]);
     const here = shown.filter(belongs);
-    return here.length > 0 ? [twinFigure(here, rows.filter(belongs), checkpoints, q)] : [];
+    return here.length > 0 ? [twinFigure(here, rows.filter(belongs), checkpoints, keys, q)] : [];
   });
 }
 
@@ -46,9 +49,9 @@ function twinFigure(
   shown: readonly ResultRow[],
   rows: readonly ResultRow[],
   checkpoints: readonly string[],
+  keys: ReadonlyMap<string, CheckpointKey>,
   q: number | undefined,
 ): Figure {
-  const keys = checkpointKeys(checkpoints);
   const panels = METRICS.flatMap((kind) => {
     const ofMetric = select(shown, { metric: kind.metric });
     const sets = orderSets(distinct(ofMetric, "set"));
@@ -59,7 +62,7 @@ function twinFigure(
     });
   });
   const hasChance = shown.some((r) => r.chance !== undefined);
-  const chanceKey: LegendEntry = { label: "chance", colour: ink("muted"), dashed: true };
+  const chanceKey: LegendEntry = { label: "chance", colour: ink("muted"), dash: "4 3" };
   const id = q === undefined ? "clusters" : `clusters-q${q}`;
   return {
     id,
@@ -69,7 +72,7 @@ function twinFigure(
       title: "Scale-free measures of the clusters per block",
       description: `${panels.map((panel) => panel.title).join(", ")} against the block, one line for each of ${checkpoints.map(checkpointTitle).join(", ")}.`,
       columns: COLUMNS,
-      legend: hasChance ? [...keys, chanceKey] : keys,
+      legend: [...checkpoints.map((checkpoint) => keys.get(checkpoint)!), ...(hasChance ? [chanceKey] : [])],
       panels,
     }),
     reading: reading(shown, checkpoints),
@@ -83,7 +86,7 @@ function twinPanel(
   title: string,
   rows: readonly ResultRow[],
   checkpoints: readonly string[],
-  keys: readonly LegendEntry[],
+  keys: ReadonlyMap<string, CheckpointKey>,
   bounded: boolean,
 ): Panel {
   const blocks = distinct(rows, "block").sort((a, b) => a - b);
@@ -91,7 +94,8 @@ function twinPanel(
   const points = rows.map((r) => {
     const i = checkpoints.indexOf(r.checkpoint!);
     // Side by side, so that intervals of equal values do not hide each other.
-    return { ...r, ...keys[i]!, at: r.block! + (i - (checkpoints.length - 1) / 2) * step };
+    const x = r.block! + (i - (checkpoints.length - 1) / 2) * step;
+    return { ...keys.get(r.checkpoint!)!, x, value: r.value, low: r.low ?? r.value, high: r.high ?? r.value };
   });
   const chance = blocks.flatMap((block) => {
     const levels = select(rows, { block })
@@ -101,7 +105,7 @@ function twinPanel(
       ? [{ block, level: levels.reduce((total, level) => total + level, 0) / levels.length }]
       : [];
   });
-  const extremes = points.flatMap((p) => [p.value, p.low ?? p.value, p.high ?? p.value]);
+  const extremes = points.flatMap((p) => [p.value, p.low, p.high]);
   const edge = blocks.length > 1 || chance.length === 0 ? chance : [];
   return {
     title,
@@ -130,15 +134,7 @@ function twinPanel(
       marks: [
         Plot.ruleY(edge.length > 0 ? [] : chance, { y: "level", stroke: ink("muted"), strokeDasharray: "4 3" }),
         Plot.line(edge, { x: "block", y: "level", stroke: ink("muted"), strokeDasharray: "4 3", strokeWidth: 1.3 }),
-        Plot.line(points, { x: "at", y: "value", z: "checkpoint", sort: "block", stroke: "colour", strokeWidth: 1.6 }),
-        Plot.ruleX(points, {
-          x: "at",
-          y1: (p: ResultRow) => p.low ?? p.value,
-          y2: (p: ResultRow) => p.high ?? p.value,
-          stroke: "colour",
-          strokeWidth: 1.6,
-        }),
-        Plot.dot(points, { x: "at", y: "value", fill: "colour", symbol: "symbol", r: 3.4 }),
+        ...seriesMarks(points, "bars"),
       ],
     },
   };

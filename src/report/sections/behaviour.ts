@@ -1,82 +1,114 @@
 import type { ResultRow } from "../../study/results.js";
+import { BASELINE, checkpointTitle, isControl, orderCheckpoints } from "../checkpoints.js";
+import { csvLink } from "../csv.js";
 import { type Html, html } from "../html.js";
-import { allBranches, distinct, isJailbreak, orderCheckpoints, orderSets, overSeeds, select } from "../rows.js";
-import { checkpointTitle, count, setTitle } from "../words.js";
-import { shareCell } from "./interval.js";
+import { allBranches, distinct, finalRows, isJailbreak, orderSets, overSeeds, select } from "../rows.js";
+import { count, setTitle } from "../words.js";
+import { percentCell } from "./interval.js";
 
-const METRICS = ["instruct", "null", "other", "first-token-null"] as const;
-const HEADS = ["success", "refusal", "other", "first token NULL"] as const;
+/** What a table's columns say of each set. */
+type Column = readonly [metric: string, head: string];
 
-/** Behaviour of every checkpoint on every set with intervals, a bar of the three outcomes beside the numbers. */
+/** The paper's two columns per set. */
+const MAIN: readonly Column[] = [
+  ["instruct", "success"],
+  ["null", "refusal"],
+];
+const REST: readonly Column[] = [
+  ["other", "other"],
+  ["first-token-null", "first token NULL"],
+];
+
+/**
+ * The paper's tables A.1 (safe and unsafe prompts) and A.2 (jailbreak sets): success and refusal of every checkpoint with intervals; below them what
+ * is neither, and the same by branch and by seed.
+ */
 export function behaviourSection(allRows: readonly ResultRow[]): Html | undefined {
-  const rows = select(allRows, { measure: "behaviour" }).filter(
+  const rows = finalRows(select(allRows, { measure: "behaviour" })).filter(
     (r) => r.set !== undefined && r.checkpoint !== undefined,
   );
   if (rows.length === 0) return undefined;
-  const whole = overSeeds(allBranches(rows));
+  const perSeed = allBranches(rows);
+  const whole = overSeeds(perSeed);
   const branches = overSeeds(rows.filter((r) => r.branch !== undefined));
   const branchNames = distinct(branches, "branch").sort();
   const seeds = distinct(rows, "seed").sort((a, b) => a - b);
+  const over =
+    seeds.length > 1
+      ? `means over ${seeds.length} seeds with Student’s 95% interval over the seeds`
+      : "with 95% intervals";
   return html`<p>Each prompt is answered by greedy decoding. <b>Success</b>: the whole output is the true one; <b>refusal</b>: every output token is
-    NULL; <b>other</b>: neither. <b>First token NULL</b> is the decision alone: where it exceeds the refusals, a refusal breaks off on the way. Small
-    type: 95% intervals.</p>
-    <div class="scroll" role="region" aria-label="Behaviour table" tabindex="0">${behaviourTable(whole, "Behaviour by set and checkpoint, all branches")}</div>
+    NULL. All numbers in %, ${over}.</p>
+    ${pair(whole, MAIN, "", true)}
+    <details><summary>What is neither, and the first token alone</summary><p><b>Other</b>: neither true nor all NULL. <b>First token NULL</b> is the decision
+      alone: where it exceeds the refusals, a refusal breaks off on the way.</p>${pair(whole, REST, "")}</details>
     ${
       branchNames.length > 1 &&
       html`<details><summary>By branch (${branchNames.join(", ")})</summary>
-        ${branchNames.map(
-          (branch) =>
-            html`<div class="scroll" role="region" aria-label="Behaviour table, branch ${branch}" tabindex="0">${behaviourTable(select(branches, { branch }), `Branch ${branch}`)}</div>`,
-        )}</details>`
+        ${branchNames.map((branch) => pair(select(branches, { branch }), MAIN, `branch ${branch}`))}</details>`
     }
     ${
       seeds.length > 1 &&
       html`<details><summary>By seed (${seeds.join(", ")})</summary>
-        ${seeds.map(
-          (seed) =>
-            html`<div class="scroll" role="region" aria-label="Behaviour table, seed ${seed}" tabindex="0">${behaviourTable(allBranches(select(rows, { seed })), `Seed ${seed}`)}</div>`,
-        )}</details>`
+        ${seeds.map((seed) => pair(select(perSeed, { seed }), MAIN, `seed ${seed}`))}</details>`
     }`;
 }
 
-function behaviourTable(rows: readonly ResultRow[], caption: string): Html {
+/** Both tables of the same columns; a table without a set is left out. `part`: of what they speak, where not of all. */
+function pair(rows: readonly ResultRow[], columns: readonly Column[], part: string, named = false): Html {
   const sets = orderSets(distinct(rows, "set"));
+  const tables = [
+    { id: "a1", name: "Table A.1", what: "Safe and unsafe prompts", own: sets.filter((set) => !isJailbreak(set)) },
+    { id: "a2", name: "Table A.2", what: "Jailbreak sets", own: sets.filter(isJailbreak) },
+  ];
+  return html`${tables.map(({ id, name, what, own }) => {
+    if (own.length === 0) return named && html`<p class="absent">No ${what.toLowerCase()} were measured.</p>`;
+    const shown = rows.filter((r) => own.includes(r.set!) && columns.some(([metric]) => metric === r.metric));
+    const title = `${named ? `${name}. ` : ""}${what}${part === "" ? "" : `, ${part}`}`;
+    return html`<div class="scroll${own.length > 4 && " wide"}" role="region" aria-label="${title}" tabindex="0">${table(shown, own, columns, title, named ? id : "")}</div>${
+      named &&
+      html`<p class="data"><a download="${`table-${id}.csv`}" href="${csvLink(shown)}">${name} (CSV, ${shown.length} rows)</a></p>`
+    }`;
+  })}`;
+}
+
+function table(
+  rows: readonly ResultRow[],
+  sets: readonly string[],
+  columns: readonly Column[],
+  title: string,
+  id: string,
+): Html {
   const checkpoints = orderCheckpoints(distinct(rows, "checkpoint"));
+  const blocks = [
+    checkpoints.filter((checkpoint) => checkpoint === BASELINE),
+    checkpoints.filter((checkpoint) => checkpoint !== BASELINE && !isControl(checkpoint)),
+    checkpoints.filter(isControl),
+  ].filter((block) => block.length > 0);
+  return html`<table class="shares"${id !== "" && html` id="table-${id}"`}><caption>${title}${samples(rows)}</caption>
+    <colgroup><col></colgroup>${sets.map(() => html`<colgroup span="${columns.length}"></colgroup>`)}
+    <thead><tr><th scope="col" rowspan="2">checkpoint</th>${sets.map(
+      (set) => html`<th scope="colgroup" colspan="${columns.length}" class="${setClass(set)}">${setTitle(set)}</th>`,
+    )}</tr><tr>${sets.map(() => columns.map(([, head]) => html`<th scope="col" class="number">${head}</th>`))}</tr></thead>
+    ${blocks.map(
+      (block) =>
+        html`<tbody>${block.map(
+          (checkpoint) =>
+            html`<tr><th scope="row">${checkpointTitle(checkpoint)}</th>${sets.map((set) =>
+              columns.map(([metric]) => percentCell(select(rows, { checkpoint, set, metric })[0])),
+            )}</tr>`,
+        )}</tbody>`,
+    )}</table>`;
+}
+
+/** "; n = 1 000 samples per number", as far as the rows say. */
+function samples(rows: readonly ResultRow[]): string {
   const counts = distinct(rows, "n");
-  // One n for all rows is said once; the column is only for tables in which it varies.
-  const same = counts.length === 1 ? counts[0] : undefined;
-  return html`<table class="behaviour"><caption>${caption}${same !== undefined && html`; n = ${count(same)} samples per row`}</caption>
-    <thead><tr><th scope="col">set</th><th scope="col">checkpoint</th><th scope="col">outcomes</th>${HEADS.map(
-      (head) => html`<th scope="col" class="number">${head}</th>`,
-    )}${same === undefined && html`<th scope="col" class="number">n</th>`}</tr></thead>
-    ${sets.map((set) => {
-      const present = checkpoints.filter((checkpoint) => select(rows, { set, checkpoint }).length > 0);
-      return html`<tbody>${present.map((checkpoint, i) => {
-        const cells = METRICS.map((metric) => select(rows, { set, checkpoint, metric })[0]);
-        const n = cells.find((cell) => cell?.n !== undefined)?.n;
-        return html`<tr>${
-          i === 0 &&
-          html`<th scope="rowgroup" rowspan="${present.length}" class="${setClass(set)}">${setTitle(set)}</th>`
-        }<th scope="row">${checkpointTitle(checkpoint)}</th><td>${outcomeBar(cells)}</td>${cells.map((cell) =>
-          shareCell(cell),
-        )}${same === undefined && html`<td class="number quiet">${n === undefined ? "–" : count(n)}</td>`}</tr>`;
-      })}</tbody>`;
-    })}</table>`;
+  if (counts.length === 0) return "";
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return `; n = ${count(least)}${least === most ? "" : ` to ${count(most)}`} samples per number`;
 }
 
 function setClass(set: string): string {
-  return set === "safe" || set === "unsafe" ? set : isJailbreak(set) ? "jailbreak" : "";
-}
-
-/** Success, refusal and other as one bar of 72 px; hidden from screen readers, which have the numbers. */
-function outcomeBar(cells: readonly (ResultRow | undefined)[]): Html {
-  const width = 72;
-  let x = 0;
-  const parts = (["instruct", "null", "other"] as const).map((role, i) => {
-    const length = Math.round(Math.max(0, Math.min(1, cells[i]?.value || 0)) * width * 100) / 100;
-    const part = html`<rect x="${Math.round(x * 100) / 100}" width="${length}" height="9" fill="var(--${role})"/>`;
-    x += length;
-    return part;
-  });
-  return html`<svg class="bar" width="${width}" height="9" viewBox="0 0 ${width} 9" aria-hidden="true">${parts}</svg>`;
+  return set === "safe" || set === "unsafe" ? set : "";
 }

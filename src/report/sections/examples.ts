@@ -1,7 +1,8 @@
 import type { Example } from "../../study/results.js";
+import { checkpointTitle, orderCheckpoints } from "../checkpoints.js";
 import { type Html, html } from "../html.js";
-import { isJailbreak, orderCheckpoints, orderSets } from "../rows.js";
-import { checkpointTitle, setTitle } from "../words.js";
+import { isJailbreak, orderSets } from "../rows.js";
+import { setTitle } from "../words.js";
 
 /** Samples shown per set and checkpoint; the results keep more. */
 const SHOWN = 2;

@@ -3,12 +3,12 @@ import { type Html, html } from "../html.js";
 import { shareInterval } from "../rows.js";
 import { fixed, percent } from "../words.js";
 
-/** A share in a table: "0.97 [0.96, 0.98]", the interval in small type. An en dash where it was not measured. */
-export function shareCell(row: ResultRow | undefined, digits = 3): Html {
-  if (!row) return html`<td class="number absent">–</td>`;
+/** A share in a table of percentages: "97.3 [95.3, 99.3]", the interval in small type. An en dash where it was not measured. */
+export function percentCell(row: ResultRow | undefined): Html {
+  if (!row || !Number.isFinite(row.value)) return html`<td class="number absent">–</td>`;
   const bounds = shareInterval(row);
-  return html`<td class="number">${fixed(row.value, digits)}${
-    bounds && html` <span class="interval">[${fixed(bounds.low, digits)}, ${fixed(bounds.high, digits)}]</span>`
+  return html`<td class="number">${fixed(row.value * 100, 1)}${
+    bounds && html` <span class="interval">[${fixed(bounds.low * 100, 1)}, ${fixed(bounds.high * 100, 1)}]</span>`
   }</td>`;
 }
 

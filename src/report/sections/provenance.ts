@@ -56,16 +56,19 @@ function settings(title: string, values: Readonly<Record<string, unknown>>): Htm
 /** The measures behind the report, their number of rows, and all their data to download. */
 export function measuresSection(rows: readonly ResultRow[]): Html {
   const measures = distinct(rows, "measure").sort();
-  return html`<div class="scroll"><table><caption>Measures in this run</caption><thead><tr><th scope="col">measure</th><th scope="col">metrics</th>
+  return html`<div class="scroll"><table><caption>Measures in this run; every row is in <code>results/</code>, as JSON and Parquet</caption><thead><tr><th scope="col">measure</th><th scope="col">metrics</th>
     <th scope="col" class="number">rows</th></tr></thead><tbody>${measures.map((measure) => {
       const own = select(rows, { measure });
       return html`<tr><th scope="row">${measure}</th><td>${distinct(own, "metric").sort().join(", ")}</td>
-        <td class="number">${drawn.has(measure) ? count(own.length) : html`<a download="${`${fileWord(measure)}.csv`}" href="${csvLink(own)}">${count(own.length)} (CSV)</a>`}</td></tr>`;
+        <td class="number">${drawn.has(measure) || own.length > MOST_ROWS ? count(own.length) : html`<a download="${`${fileWord(measure)}.csv`}" href="${csvLink(own)}">${count(own.length)} (CSV)</a>`}</td></tr>`;
     })}</tbody></table></div>`;
 }
 
 /** Measures whose rows are offered beside their figures already. */
 const drawn: ReadonlySet<string> = new Set(["training", "clusters"]);
+
+/** More rows than this would make the page heavy; `results/` beside the page holds all of them. */
+const MOST_ROWS = 5000;
 
 /** Durations per stage: the one part of the report that differs between two runs of the same configuration. */
 export function timesSection(times: readonly StageTime[]): Html {
