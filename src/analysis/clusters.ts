@@ -21,6 +21,7 @@ export interface ClassMeans {
 export interface ClusterValue {
   readonly metric: string;
   readonly set?: string;
+  readonly outcome?: "success" | "failure";
   readonly value: number;
   readonly n: number;
   readonly low?: number;
@@ -108,6 +109,8 @@ export interface ClusterInput {
   readonly unsafe: Vectors;
   /** Further sets, measured against the same means. */
   readonly others?: Readonly<Record<string, Vectors>>;
+  /** Of further sets, which samples' attempts succeeded, 1 or 0: tau of both kinds apart, where both have enough. [count] each */
+  readonly succeeded?: Readonly<Record<string, Uint8Array>>;
   /** Uniform in [0, 1), for the bootstrap. */
   readonly random: () => number;
   readonly resamples?: number;
@@ -118,7 +121,14 @@ export interface ClusterInput {
  * half is measured, so that no sample pulls its own mean: the chance level of tau, cosine tau and the separation is then 0. The halves do not
  * change places: two folds that score each other are not independent, and their intervals would be too narrow where nothing is to be found.
  */
-export function clusters({ safe, unsafe, others = {}, random, resamples = 1000 }: ClusterInput): ClusterValue[] {
+export function clusters({
+  safe,
+  unsafe,
+  others = {},
+  succeeded = {},
+  random,
+  resamples = 1000,
+}: ClusterInput): ClusterValue[] {
   const options = { random, resamples };
   const means = classMeans(half(safe, 0), half(unsafe, 0));
   const measured: Readonly<Record<string, Vectors>> = { safe: half(safe, 1), unsafe: half(unsafe, 1), ...others };
@@ -175,8 +185,30 @@ export function clusters({ safe, unsafe, others = {}, random, resamples = 1000 }
 
   values.push(unsupervised(safe, unsafe));
   scored("norm", norms);
+
+  for (const [set, success] of Object.entries(succeeded))
+    for (const [metric, scores] of Object.entries({ tau: taus, "cosine-tau": cosines })) {
+      const kinds = { success: 1, failure: 0 } as const;
+      const apart = Object.entries(kinds).map(
+        ([outcome, kind]) => [outcome, scores.get(set)!.filter((_, row) => success[row] === kind)] as const,
+      );
+      if (apart.some(([, numbers]) => numbers.length < FEWEST_ATTEMPTS)) continue;
+      for (const [outcome, numbers] of apart)
+        values.push({
+          metric,
+          set,
+          outcome: outcome as keyof typeof kinds,
+          value: mean(numbers),
+          n: numbers.length,
+          ...bootstrapMeanInterval(numbers, options),
+          chance: 0,
+        });
+    }
   return values;
 }
+
+/** Fewer attempts of a kind have no interval worth the name. */
+const FEWEST_ATTEMPTS = 8;
 
 /** Accuracy of two clusters found without labels, under the better naming. */
 function unsupervised(safe: Vectors, unsafe: Vectors): ClusterValue {

@@ -46,7 +46,7 @@ Examples:
     });
 }
 
-const TEXT_FIELDS = new Set<keyof ResultRow>(["measure", "metric", "checkpoint", "set", "branch", "matrix"]);
+const TEXT_FIELDS = new Set<keyof ResultRow>(["measure", "metric", "checkpoint", "set", "branch", "outcome", "matrix"]);
 
 /** `["metric=tau", "block=2,3"]` as a filter. @throws UserError for an unknown field, naming the nearest, and for a number that is none. */
 export function parseFilter(conditions: readonly string[]): RowFilter {
