@@ -33,7 +33,7 @@ export function decodeDelta(before: Float32Array, delta: Uint8Array, where = "th
   const count = before.length;
   let planes: Uint8Array;
   try {
-    planes = inflateSync(delta, { maxOutputLength: BYTES * count }); // never more memory than the weights take
+    planes = inflateSync(delta, { maxOutputLength: Math.max(1, BYTES * count) }); // never more memory than the weights take
   } catch (error) {
     throw new UserError(`${where} is damaged (${(error as Error).message}); run the study again, it rebuilds it.`);
   }

@@ -91,7 +91,7 @@ export const studySchema = z.strictObject({
       for (const { method, option, rate: name } of missingRates(tune.options, tune.methods, Object.keys(tune.rates)))
         context.addIssue({
           code: "custom",
-          message: `must have a value for the rate "${name}" too`,
+          message: `must be one value, or have one for the rate "${name}" too`,
           path: ["options", method, option],
         });
     }),

@@ -183,6 +183,41 @@ describe("by the formula, from the summed likelihoods of the fixture", () => {
   });
 });
 
+describe("TRL's losses and derivatives from four summed likelihoods, margins up to 4e4", () => {
+  test.each(json.scalar_cases.map((one, index) => [index, one] as const))("case %i", async (_, one) => {
+    const row: Sequences = {
+      tokens: constant([0], [1, 1], "int32"),
+      targets: constant([0], [1, 1], "int32"),
+      weights: constant([1], [1, 1], "float64"),
+    };
+    const [preferred, rejected] = [row, { ...row }];
+    const spec = { shape: [1, 1], dtype: "float64" } as const;
+    const methods = { dpo: configure("dpo-standard"), two_weight: configure("dpo"), unlearn: configure("unlearning") };
+    const compiled = await engine.compile(
+      program<string, string>("scalars", { w: spec, l: spec }, ({ w, l }) => {
+        const reference = scorerOf((y) => constant([y === preferred ? one.l_ref_w! : one.l_ref_l!], [1, 1], "float64"));
+        const policy = scorerOf((y) => (y === preferred ? w! : l!));
+        return Object.fromEntries(
+          Object.entries(methods).flatMap(([name, objective]) => {
+            const loss = objective.loss({ policy, reference, preferred, rejected });
+            const [dw, dl] = gradients(loss, [w!, l!]);
+            return [
+              [name, loss],
+              [`${name}_d_l_w`, dw!],
+              [`${name}_d_l_l`, dl!],
+            ];
+          }),
+        );
+      }),
+    );
+    const out = await compiled.run({ w: Float64Array.of(one.l_w!), l: Float64Array.of(one.l_l!) });
+    const wanted = Object.entries(one).filter(([name]) => !name.startsWith("l_"));
+    expect(wanted.length).toBeGreaterThan(5);
+    for (const [name, value] of wanted)
+      expect(Math.abs(Number(out[name]![0]) - value), name).toBeLessThan(1e-10 * Math.max(1, Math.abs(value)));
+  });
+});
+
 describe("limits", () => {
   test("a policy that is the reference: DPO's loss is ln 2 and its margin 0, NPO's (2 / beta) ln 2", async () => {
     const same = { policy: given.ref, ref: given.ref };
