@@ -31,14 +31,14 @@ const quick: Preset = {
     methods: ["ssft", "dpo", "unlearning"],
     options: {
       ssft: {},
-      dpo: { beta: 0.1, gamma: { medium: 0.01, small: 0.002 }, likelihood: "mean" },
+      dpo: { beta: 0.1, gamma: { medium: 0.01, small: 0.002 }, likelihood: "mean", rejectedCap: 8 },
       unlearning: { gamma: { medium: 0.1, small: 0.01 }, likelihood: "mean", rejectedCap: 8 },
     },
     controls: { methods: ["continue", "shuffled"], rates: ["medium"] },
     dynamics: { fractions: FRACTIONS, rates: ["medium"] },
-    // The paper's rates are 1e-4 and 1e-5 over 10,000 steps; with 17 times fewer steps they are larger by about as much.
+    // The paper's rates are 1e-4 and 1e-5 over 10,000 steps; with 25 times fewer steps they are larger by about as much.
     rates: { medium: 1.5e-3, small: 3e-4 },
-    steps: 600,
+    steps: 400,
     batch: 64,
     finalLearningRate: 1e-7,
     warmup: 0,
@@ -62,7 +62,7 @@ const smoke: Preset = {
   world: "smoke",
   model: { width: 64, blocks: 2, heads: 4, mlp: 256, residual: "pre-ln" },
   pretrain: { ...quick.pretrain, steps: 1100, warmup: 100 },
-  tune: { ...quick.tune, steps: 200 },
+  tune: { ...quick.tune, steps: 150, dynamics: { fractions: [0.1, 0.5, 1], rates: ["medium"] } },
   evaluate: { samples: 200, dynamicsSamples: 48, batch: 100 },
 };
 

@@ -1,7 +1,20 @@
 import { afterAll, describe, expect, test } from "vitest";
-import { constant, gradients, program, slice, type Tensor, tokenNll } from "../../src/tensor/index.js";
+import {
+  constant,
+  gradients,
+  mean,
+  program,
+  slice,
+  square,
+  sub,
+  type Tensor,
+  tokenNll,
+} from "../../src/tensor/index.js";
+import { rejectedCapOption, weightOption } from "../../src/train/likelihood.js";
 import { type Objective, type ObjectiveInput, type Sequences, scorerOf } from "../../src/train/objective.js";
+import { dpoRewards } from "../../src/train/objectives/dpo.js";
 import { RECIPES, recipeNamed } from "../../src/train/objectives/registry.js";
+import { recipe } from "../../src/train/recipe.js";
 import { cpuEngine } from "../engines.js";
 import { readGolden, readJson } from "../fixtures.js";
 import { maxDifference } from "../numbers.js";
@@ -301,6 +314,24 @@ describe("limits", () => {
 });
 
 describe("recipes", () => {
+  test("one's own, as docs/objectives.md writes it: IPO", async () => {
+    const ipo = recipe({
+      name: "ipo",
+      options: { beta: weightOption.gt(0).default(0.1), rejectedCap: rejectedCapOption },
+      needs: ["reference", "rejected"],
+      loss: (input, { beta, rejectedCap }) => {
+        const { chosen, rejected } = dpoRewards(input, { beta: 1, gamma: 1, likelihood: "mean", rejectedCap });
+        return mean(square(sub(sub(chosen, rejected), 1 / (2 * beta))));
+      },
+    });
+    const { loss } = await run(ipo.configure({ beta: 0.25 }));
+    const h = (i: number) =>
+      (nll.ref_chosen![i]! - nll.policy_chosen![i]!) / lengths[0][i]! -
+      (nll.ref_rejected![i]! - nll.policy_rejected![i]!) / lengths[1][i]!;
+    expect(loss).toBeCloseTo(meanOf([0, 1, 2, 3].map((i) => (h(i) - 2) ** 2)), 10);
+    expect(() => ipo.configure({ beta: 0 })).toThrow();
+  });
+
   test("names are their own, options are strict, what is needed must be given", async () => {
     for (const [name, recipe] of RECIPES) expect(recipe.name).toBe(name);
     expect(() => configure("dpo", { bata: 1 })).toThrow(/bata/);
