@@ -296,7 +296,7 @@ describe("results", () => {
     expect(out.split("\n")[0]).toBe(
       "measure,metric,checkpoint,set,branch,outcome,block,matrix,index,alpha,step,seed,value,n,low,high,chance",
     );
-    expect(out).toContain("clusters,auc,instruct,,,1,,,,,,0.51234567,1000,0.48,0.54,0.5\n");
+    expect(out).toContain("clusters,auc,instruct,,,,1,,,,,,0.51234567,1000,0.48,0.54,0.5\n");
     expect(out).toContain('"evil\u001b[2J,""name"""');
     expect((await results()).out).not.toContain("\u001b");
   });
