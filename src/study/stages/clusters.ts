@@ -2,8 +2,7 @@ import {
   type Checkpoint,
   type ClusterValue,
   clusters,
-  covarianceSpectrum,
-  firstShare,
+  firstCovarianceShare,
   firstShareOfNoise,
   judge,
   type MeanActivations,
@@ -89,7 +88,7 @@ export async function measureClusters(
         values.push({
           metric: "sigma1-share",
           set,
-          value: firstShare(covarianceSpectrum({ data, width })),
+          value: firstCovarianceShare({ data, width }),
           n: count,
           chance: firstShareOfNoise(count, width),
         });
