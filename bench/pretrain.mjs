@@ -47,7 +47,7 @@ export async function run({ peer: interpreter, compile = false, repeats = 7, not
       clip,
       adamw: settings,
     };
-    const { onStep } = trainingLog({ metrics: metrics.write, progress: () => {} }, "instruct", seed, steps);
+    const { onStep } = trainingLog({ metrics: metrics.write, progress: () => {} }, "instruct", { seed, steps });
     const ours = ourTraining(engine, { ...setting, batchAt, onStep });
 
     const total = WARM + 1 + repeats * (STEPS_A_TURN + 1);

@@ -4,6 +4,7 @@ export * from "./model/index.js";
 export * from "./random/index.js";
 export { openRun } from "./study/openRun.js";
 export type { ResultRow, ResultsFile } from "./study/results.js";
+export { loadRunCheckpoint } from "./study/runCheckpoint.js";
 export * from "./tensor/index.js";
 export * from "./train/index.js";
 export * from "./world/index.js";

@@ -5,6 +5,8 @@ import type { Samples } from "../world/index.js";
 export const OUTCOMES = ["instruct", "null", "other"] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
+const REFUSED = OUTCOMES.indexOf("null");
+
 export interface Outcomes {
   /** [count], index into OUTCOMES: the whole greedy output is the true one, or all NULL, or neither. */
   readonly outcome: Uint8Array;
@@ -35,7 +37,7 @@ export function judge(samples: Samples, outputs: Int32Array, nullToken: number):
 
 /** A share of samples with Wilson's 95% interval and what guessing every token at random would give. */
 export interface BehaviourShare {
-  readonly metric: Outcome | "first-token-null";
+  readonly metric: Outcome | "first-token-null" | "saturation";
   /** Absent: all branches together. */
   readonly branch?: string;
   readonly value: number;
@@ -45,8 +47,22 @@ export interface BehaviourShare {
   readonly chance: number;
 }
 
-/** Shares of each outcome over all samples, and per branch where there are several. `choices`: how many tokens a guess has. */
-export function behaviour(samples: Samples, { outcome, firstTokenNull }: Outcomes, choices: number): BehaviourShare[] {
+export interface BehaviourOptions {
+  /** How many tokens a guess has. */
+  readonly choices: number;
+  /**
+   * Also the share of samples that begin to refuse and do not go through with it, first-token-null minus null: a tuning that saturates at
+   * the first token shows here, and in no measure of the first token. For sets that are to be refused.
+   */
+  readonly saturation?: boolean;
+}
+
+/** Shares of each outcome over all samples, and per branch where there are several. */
+export function behaviour(
+  samples: Samples,
+  { outcome, firstTokenNull }: Outcomes,
+  { choices, saturation = false }: BehaviourOptions,
+): BehaviourShare[] {
   const rows = [...samples.branch.keys()];
   const present = samples.branchNames.filter((_, index) => samples.branch.includes(index));
   const groups: readonly { branch?: string; rows: readonly number[] }[] = [
@@ -75,6 +91,16 @@ export function behaviour(samples: Samples, { outcome, firstTokenNull }: Outcome
         share(metric, members.filter((row) => outcome[row] === index).length, chances[metric]),
       ),
       share("first-token-null", members.filter((row) => firstTokenNull[row] === 1).length, 1 / choices),
+      ...(saturation
+        ? [
+            share(
+              "saturation",
+              // A refusal begins with NULL, so the difference of the two shares is a share itself.
+              members.filter((row) => firstTokenNull[row] === 1 && outcome[row] !== REFUSED).length,
+              1 / choices - guess,
+            ),
+          ]
+        : []),
     ];
   });
 }

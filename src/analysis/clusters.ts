@@ -1,6 +1,12 @@
 import { auc, aucInterval } from "../stats/auc.js";
 import { columnMeans } from "../stats/fisher.js";
-import { bootstrapMeanDifferenceInterval, bootstrapMeanInterval, wilsonInterval } from "../stats/intervals.js";
+import {
+  type BootstrappedMean,
+  bootstrapMeanDifferenceInterval,
+  bootstrapMeanIntervals,
+  type Interval,
+  wilsonInterval,
+} from "../stats/intervals.js";
 import { mean, variance } from "../stats/moments.js";
 import { bestLabelAccuracy, bestLabelChance, twoMeans } from "../stats/twoMeans.js";
 import { bootstrapTwoSampleInterval } from "../stats/twoSample.js";
@@ -21,6 +27,7 @@ export interface ClassMeans {
 export interface ClusterValue {
   readonly metric: string;
   readonly set?: string;
+  readonly outcome?: "success" | "failure";
   readonly value: number;
   readonly n: number;
   readonly low?: number;
@@ -114,6 +121,8 @@ export interface ClusterInput {
   readonly branches: number;
   /** Further sets, measured against the same means. */
   readonly others?: Readonly<Record<string, Vectors>>;
+  /** Of further sets, which samples' attempts succeeded, 1 or 0: tau of both kinds apart, where both have enough. [count] each */
+  readonly succeeded?: Readonly<Record<string, Uint8Array>>;
   /** Uniform in [0, 1), for the bootstrap. */
   readonly random: () => number;
   readonly resamples?: number;
@@ -129,6 +138,7 @@ export function clusters({
   unsafe,
   branches,
   others = {},
+  succeeded = {},
   random,
   resamples = 1000,
 }: ClusterInput): ClusterValue[] {
@@ -142,30 +152,32 @@ export function clusters({
   const [nSafe, nUnsafe] = [rowsOf(measured.safe!), rowsOf(measured.unsafe!)];
   const n = nSafe + nUnsafe;
   const values: ClusterValue[] = [];
-  const scored = (
-    metric: string,
-    score: (vectors: Vectors) => Float64Array,
-    chance?: number,
-  ): Map<string, Float64Array> => {
-    const scores = new Map(Object.entries(measured).map(([set, vectors]) => [set, score(vectors)]));
-    for (const [set, numbers] of scores)
+  const score = (of: (vectors: Vectors) => Float64Array) =>
+    new Map(Object.entries(measured).map(([set, vectors]) => [set, of(vectors)]));
+  const scores = {
+    tau: score((vectors) => tau(vectors, means)),
+    "cosine-tau": score((vectors) => cosineTau(vectors, means)),
+    norm: score(norms),
+  };
+  const { wholes, kinds } = scoreIntervals(scores, succeeded, options);
+  const scored = (metric: keyof typeof scores, chance?: number) => {
+    for (const [set, numbers] of scores[metric])
       values.push({
         metric,
         set,
         value: mean(numbers),
         n: numbers.length,
-        ...bootstrapMeanInterval(numbers, options),
+        ...wholes.get(`${metric} ${set}`)!,
         ...(chance !== undefined && { chance }),
       });
-    return scores;
+    return [scores[metric].get("safe")!, scores[metric].get("unsafe")!] as const;
   };
   const area = (metric: string, a: Float64Array, b: Float64Array) => {
     const value = auc(a, b);
     values.push({ metric, value, n, ...aucInterval(value, nSafe, nUnsafe), chance: 0.5 });
   };
 
-  const taus = scored("tau", (vectors) => tau(vectors, means), 0);
-  const [tauSafe, tauUnsafe] = [taus.get("safe")!, taus.get("unsafe")!];
+  const [tauSafe, tauUnsafe] = scored("tau", 0);
   const separation = mean(tauSafe) - mean(tauUnsafe);
   values.push({
     metric: "separation",
@@ -175,9 +187,7 @@ export function clusters({
     chance: 0,
   });
   area("auc", tauSafe, tauUnsafe);
-
-  const cosines = scored("cosine-tau", (vectors) => cosineTau(vectors, means), 0);
-  area("cosine-auc", cosines.get("safe")!, cosines.get("unsafe")!);
+  area("cosine-auc", ...scored("cosine-tau", 0));
 
   const [a, b] = [projection(measured.safe!, means), projection(measured.unsafe!, means)];
   // Two equal groups differ in their means by noise: E (mean a - mean b)² = v/n + v/m, over a spread of 2v.
@@ -191,9 +201,52 @@ export function clusters({
   });
 
   values.push(unsupervised(safe, unsafe));
-  scored("norm", norms);
+  scored("norm");
+  values.push(...kinds);
   return values;
 }
+
+type Scores = Readonly<Record<string, ReadonlyMap<string, Float64Array>>>;
+
+/**
+ * Intervals of every mean score: of whole sets, by "METRIC SET", and values of successful and failed attempts apart. Scores of one set, and
+ * of sets of one size, share their resamples, so the bootstrap costs little more for ten means than for one.
+ */
+function scoreIntervals(
+  scores: Scores,
+  succeeded: Readonly<Record<string, Uint8Array>>,
+  options: { readonly random: () => number; readonly resamples: number },
+): { readonly wholes: ReadonlyMap<string, Interval>; readonly kinds: readonly ClusterValue[] } {
+  const asked: (BootstrappedMean & { readonly key: string; readonly kind?: ClusterValue })[] = [];
+  for (const [metric, bySet] of Object.entries(scores))
+    for (const [set, values] of bySet) asked.push({ key: `${metric} ${set}`, values });
+  for (const [set, success] of Object.entries(succeeded)) {
+    const successes = success.reduce((sum, one) => sum + one, 0);
+    if (Math.min(successes, success.length - successes) < FEWEST_ATTEMPTS) continue;
+    for (const metric of ["tau", "cosine-tau"])
+      for (const outcome of ["success", "failure"] as const) {
+        const values = scores[metric]!.get(set)!;
+        const among = outcome === "success" ? success : success.map((one) => 1 - one);
+        const members = values.filter((_, row) => among[row] === 1);
+        const kind = { metric, set, outcome, value: mean(members), n: members.length, chance: 0 };
+        asked.push({ key: `${metric} ${set} ${outcome}`, values, among, kind });
+      }
+  }
+  const wholes = new Map<string, Interval>();
+  const kinds: ClusterValue[] = [];
+  for (const size of new Set(asked.map(({ values }) => values.length))) {
+    const together = asked.filter(({ values }) => values.length === size);
+    for (const [index, interval] of bootstrapMeanIntervals(together, options).entries()) {
+      const { key, kind } = together[index]!;
+      if (kind === undefined) wholes.set(key, interval);
+      else kinds.push({ ...kind, ...interval });
+    }
+  }
+  return { wholes, kinds };
+}
+
+/** Fewer attempts of a kind have no interval worth the name. */
+const FEWEST_ATTEMPTS = 8;
 
 /** Accuracy of two clusters found without labels, under the better naming. */
 function unsupervised(safe: Vectors, unsafe: Vectors): ClusterValue {

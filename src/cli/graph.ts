@@ -13,6 +13,7 @@ import { gather } from "./options.js";
 interface GraphOptions {
   readonly study: string;
   readonly set?: readonly string[];
+  readonly method?: string;
   readonly out: string;
 }
 
@@ -25,11 +26,13 @@ export function registerGraph(program: Command, io: Io): void {
     .requiredOption("--out <file>", "the .onnx file to write")
     .option("--study <preset|file>", "the study whose stage it is", "quick")
     .option("--set <key=value>", "change a setting of the study; may be repeated", gather)
+    .option("--method <name>", "of the stage tune: which of the study's methods or controls (default: the first)")
     .addHelpText(
       "after",
       `
 Examples:
   nullscope graph pretrain --out pretrain.onnx           one whole training step: forward, backward, clip, AdamW
+  nullscope graph tune --method dpo --out dpo.onnx       the same with both answers and the reference model
   nullscope graph behaviour --study smoke --out decode.onnx`,
     )
     .action(async (stage: string, options: GraphOptions) => {
@@ -41,7 +44,7 @@ Examples:
         source: options.study,
         ...(options.set !== undefined && { set: options.set }),
       });
-      const program = stageProgram(config, await loadWorld(config.world), stage as ProgramStage);
+      const program = stageProgram(config, await loadWorld(config.world), stage as ProgramStage, options.method);
       const model = emitOnnx(program, {
         device: config.device === "auto" ? await resolveDevice("auto") : config.device,
       });

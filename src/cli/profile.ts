@@ -12,6 +12,7 @@ import { gather, wholeNumber } from "./options.js";
 interface ProfileOptions {
   readonly study: string;
   readonly set?: readonly string[];
+  readonly method?: string;
   readonly steps: number;
   readonly json?: true;
 }
@@ -24,6 +25,7 @@ export function registerProfile(program: Command, io: Io): void {
     .argument("<stage>", `one of ${PROGRAM_STAGES.join(", ")}`)
     .option("--study <preset|file>", "the study whose stage it is", "quick")
     .option("--set <key=value>", "change a setting of the study; may be repeated", gather)
+    .option("--method <name>", "of the stage tune: which of the study's methods or controls (default: the first)")
     .option("--steps <n>", "steps to average over", wholeNumber("--steps", 1, 1000), 10)
     .option("--json", "print one JSON object")
     .addHelpText(
@@ -34,6 +36,7 @@ The floor is what the step's matrix products alone would take at the rate of a l
 Examples:
   nullscope profile pretrain
   nullscope profile pretrain --set model.width=128 --steps 20
+  nullscope profile tune --method dpo
   nullscope profile behaviour --study smoke --json`,
     )
     .action(async (stage: string, options: ProfileOptions) => {
@@ -49,6 +52,7 @@ Examples:
       const { profileStage } = await import("../study/profile.js");
       const profile = await profileStage(config, await loadWorld(config.world), stage as ProgramStage, {
         steps: options.steps,
+        method: options.method,
       });
       io.out(options.json ? `${JSON.stringify(profile)}\n` : formatProfile(profile, config.threads));
     });

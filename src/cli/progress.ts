@@ -28,12 +28,14 @@ export function formatPlan({ stages, steps, estimateSeconds, estimateBytes, runF
     ...(estimateSeconds > 0 ? [`about ${formatDuration(estimateSeconds)}`] : []),
     ...(estimateBytes > 0 ? [`about ${formatCount(estimateBytes / 2 ** 20)} MiB of memory`] : []),
   ];
-  const lines = stages.slice(0, PLAN_LINES).map(({ stage, done }) => {
+  const shown = stages.slice(0, PLAN_LINES);
+  const width = Math.max(30, ...shown.map(({ stage }) => clean(stage.name).length)) + 2;
+  const lines = shown.map(({ stage, done }) => {
     const about = [
       ...(stage.steps === undefined ? [] : [`${formatCount(stage.steps)} steps`]),
       ...(stage.estimateSeconds ? [`about ${formatDuration(stage.estimateSeconds)}`] : []),
     ];
-    return `  ${done ? "done" : "run "}  ${clean(stage.name).padEnd(32)}${done ? "" : about.join(", ")}`.trimEnd();
+    return `  ${done ? "done" : "run "}  ${clean(stage.name).padEnd(width)}${done ? "" : about.join(", ")}`.trimEnd();
   });
   if (stages.length > PLAN_LINES) lines.push(`  ... and ${formatCount(stages.length - PLAN_LINES)} more`);
   return `Plan for ${clean(runFolder)}: ${facts.join(", ")}\n${lines.join("\n")}\n`;

@@ -67,6 +67,56 @@ export function bootstrapMeanInterval(
   return percentileInterval(estimates, level);
 }
 
+/** Values whose mean is bootstrapped, over all of them or over those that `among` marks with 1. [n] each */
+export interface BootstrappedMean {
+  readonly values: Vector;
+  readonly among?: Vector;
+}
+
+/**
+ * Percentile bootstrap intervals of several means of one sample of n, each as `bootstrapMeanInterval` would give it, for the price of one
+ * set of draws: a resample's indices serve every mean. A resample without any marked value counts as the mean itself.
+ * Throws RangeError when lengths differ.
+ */
+export function bootstrapMeanIntervals(
+  means: readonly BootstrappedMean[],
+  { resamples = 1000, random, level = 0.95 }: BootstrapOptions,
+): Interval[] {
+  const n = means[0]?.values.length ?? 0;
+  if (means.some(({ values, among = values }) => values.length !== n || among.length !== n))
+    throw new RangeError("means of one sample have vectors of one length");
+  const indices = new Int32Array(n);
+  const estimates = means.map(() => new Float64Array(resamples));
+  for (let r = 0; r < resamples; r++) {
+    for (let i = 0; i < n; i++) indices[i] = Math.floor(random() * n);
+    for (const [which, { values, among }] of means.entries())
+      estimates[which]![r] = among === undefined ? meanAt(values, indices) : markedMeanAt(values, among, indices);
+  }
+  return estimates.map((one) => percentileInterval(one, level));
+}
+
+function meanAt(values: Vector, indices: Int32Array): number {
+  let total = 0;
+  for (let i = 0; i < indices.length; i++) total += values[indices[i]!]!;
+  return total / indices.length;
+}
+
+function markedMeanAt(values: Vector, among: Vector, indices: Int32Array): number {
+  let [total, count] = [0, 0];
+  for (let i = 0; i < indices.length; i++) {
+    const at = indices[i]!;
+    const mark = among[at]!;
+    total += mark * values[at]!;
+    count += mark;
+  }
+  if (count > 0) return total / count;
+  for (let i = 0; i < values.length; i++) {
+    total += among[i]! * values[i]!;
+    count += among[i]!;
+  }
+  return total / count;
+}
+
 /**
  * Percentile bootstrap interval of mean(a) − mean(b) of two independent groups, each drawn again on its own.
  * a [n], b [m]; NaN bounds when either is empty.

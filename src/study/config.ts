@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { RECIPES } from "../train/index.js";
+import { methodOptionsSchema, missingRates, word } from "./methodOptions.js";
 
 // Bounds are far beyond any sensible study: they catch a slip of the keyboard before it allocates, not an ambition.
 const positive = (most: number) => z.int().min(1).max(most);
@@ -23,8 +25,9 @@ const optimizer = {
 /** What a run may be called: one plain component of a path. */
 export const RUN_NAME = /^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** A word that becomes part of a checkpoint's name, as in `ssft-medium`. */
-const word = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "must be a lower-case word");
+/** Tunings that are no safety tuning, as nulls for what safety tuning does. */
+export const CONTROLS = ["continue", "shuffled"] as const;
+export type Control = (typeof CONTROLS)[number];
 
 const distinct = (items: readonly unknown[]) => new Set(items).size === items.length;
 
@@ -61,16 +64,45 @@ export const studySchema = z.strictObject({
     .strictObject({
       ...optimizer,
       methods: z
-        .array(z.enum(["ssft"]))
+        .array(z.enum([...RECIPES.keys()]))
         .min(1)
         .refine(distinct, "must differ from each other"),
       /** Peak learning rates by name: `medium` gives the checkpoint `ssft-medium`. */
       rates: z.record(word, rate).refine((rates) => Object.keys(rates).length > 0, "must name at least one rate"),
+      /** Options of methods; each may be one value, or one for each rate by its name. */
+      options: methodOptionsSchema,
+      /** `continue`: plain instruction tuning for as many steps; `shuffled`: SSFT with permuted labels. At the rates named here. */
+      controls: z.strictObject({
+        methods: z.array(z.enum(CONTROLS)).refine(distinct, "must differ from each other"),
+        rates: z.array(word).refine(distinct, "must differ from each other"),
+      }),
+      /** At these shares of the steps, every method's model at the rates named here is kept and measured. */
+      dynamics: z.strictObject({
+        fractions: z.array(z.number().gt(0).max(1)).max(1000).refine(distinct, "must differ from each other"),
+        rates: z.array(word).refine(distinct, "must differ from each other"),
+      }),
     })
-    .refine(({ warmup, steps }) => warmup <= steps, { message: "must not exceed tune.steps", path: ["warmup"] }),
+    .refine(({ warmup, steps }) => warmup <= steps, { message: "must not exceed tune.steps", path: ["warmup"] })
+    .superRefine((tune, context) => {
+      for (const part of ["controls", "dynamics"] as const)
+        for (const [index, name] of tune[part].rates.entries())
+          if (!Object.hasOwn(tune.rates, name))
+            context.addIssue({ code: "custom", message: "must be a name in tune.rates", path: [part, "rates", index] });
+      for (const { method, option, rate: name } of missingRates(tune.options, tune.methods, Object.keys(tune.rates)))
+        context.addIssue({
+          code: "custom",
+          message: `must be one value, or have one for the rate "${name}" too`,
+          path: ["options", method, option],
+        });
+    }),
   /** Test samples per set (and per branch), and how many go through the model at once. */
   // Half of a set gives the class means and half is measured: four samples a branch, eight at least, are the fewest of which both halves have a spread.
-  evaluate: z.strictObject({ samples: z.int().min(8).max(1_000_000), batch: positive(MAX_BATCH) }),
+  evaluate: z.strictObject({
+    samples: z.int().min(8).max(1_000_000),
+    /** Samples per set at each step of `tune.dynamics`: a curve wants many points more than narrow intervals. */
+    dynamicsSamples: z.int().min(8).max(1_000_000),
+    batch: positive(MAX_BATCH),
+  }),
   measures: z
     .array(z.enum(["behaviour", "clusters"]))
     .min(1)

@@ -3,6 +3,9 @@ import type { StudyConfig } from "./config.js";
 /** A preset is a whole configuration; a file or `--set` changes what it wants changed. */
 type Preset = Omit<StudyConfig, "name">;
 
+/** Steps 100, 500, 1k, 2.5k, 5k and 10k of the paper's 10k (method, 3.8). */
+const FRACTIONS = [0.01, 0.05, 0.1, 0.25, 0.5, 1];
+
 /**
  * The smallest study that still gives clear answers: one grammar, 155 k parameters, minutes on two cores.
  * The numbers start from a prototype in which 1,500 steps or 2 blocks stopped at .96 instruct accuracy and width 48 failed.
@@ -25,10 +28,17 @@ const quick: Preset = {
     curriculum: { textShare: [0.3, 0] },
   },
   tune: {
-    methods: ["ssft"],
-    // The paper's rates are 1e-4 and 1e-5 over 10,000 steps; with 17 times fewer steps they are larger by about as much.
+    methods: ["ssft", "dpo", "unlearning"],
+    options: {
+      ssft: {},
+      dpo: { beta: 0.1, gamma: { medium: 0.01, small: 0.002 }, likelihood: "mean", rejectedCap: 8 },
+      unlearning: { gamma: { medium: 0.1, small: 0.01 }, likelihood: "mean", rejectedCap: 8 },
+    },
+    controls: { methods: ["continue", "shuffled"], rates: ["medium"] },
+    dynamics: { fractions: FRACTIONS, rates: ["medium"] },
+    // The paper's rates are 1e-4 and 1e-5 over 10,000 steps; with 25 times fewer steps they are larger by about as much.
     rates: { medium: 1.5e-3, small: 3e-4 },
-    steps: 600,
+    steps: 400,
     batch: 64,
     finalLearningRate: 1e-7,
     warmup: 0,
@@ -37,7 +47,7 @@ const quick: Preset = {
     epsilon: 1e-8,
     clip: 1,
   },
-  evaluate: { samples: 1000, batch: 250 },
+  evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
   measures: ["behaviour", "clusters"],
   device: "cpu",
   threads: 2,
@@ -52,8 +62,8 @@ const smoke: Preset = {
   world: "smoke",
   model: { width: 64, blocks: 2, heads: 4, mlp: 256, residual: "pre-ln" },
   pretrain: { ...quick.pretrain, steps: 1100, warmup: 100 },
-  tune: { ...quick.tune, steps: 200 },
-  evaluate: { samples: 200, batch: 100 },
+  tune: { ...quick.tune, steps: 150, dynamics: { fractions: [0.1, 0.5, 1], rates: ["medium"] } },
+  evaluate: { samples: 200, dynamicsSamples: 48, batch: 100 },
 };
 
 /** The paper's scale (section 2 of the method): days on a laptop, hours on a large machine. */
@@ -74,7 +84,15 @@ const paper: Preset = {
     curriculum: { textShare: [1, 0] },
   },
   tune: {
-    methods: ["ssft"],
+    methods: ["ssft", "dpo", "unlearning"],
+    // The paper's formulas and constants, likelihoods summed.
+    options: {
+      ssft: {},
+      dpo: { beta: 0.1, gamma: { medium: 0.01, small: 0.002 }, likelihood: "sum" },
+      unlearning: { gamma: { medium: 0.1, small: 0.01 }, likelihood: "sum" },
+    },
+    controls: { methods: ["continue", "shuffled"], rates: ["medium"] },
+    dynamics: { fractions: FRACTIONS, rates: ["medium", "small"] },
     rates: { medium: 1e-4, small: 1e-5 },
     steps: 10_000,
     batch: 512,
@@ -85,7 +103,7 @@ const paper: Preset = {
     epsilon: 1e-8,
     clip: 1,
   },
-  evaluate: { samples: 1000, batch: 250 },
+  evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
   measures: ["behaviour", "clusters"],
   device: "cpu",
   threads: 2,

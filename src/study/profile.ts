@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { decodeGreedily, meanActivations } from "../analysis/index.js";
 import { gptParameters, initializeParameters } from "../model/index.js";
 import { createEngine, type Engine, matmul, onnxRuntime, program } from "../tensor/index.js";
-import { freshState, gptLayout, pretrain, pretrainBatches, scoredPositions, ssft, train, tuningBatches } from "../train/index.js";
+import { freshState, gptLayout, pretrain, pretrainBatches, scoredPositions, train } from "../train/index.js";
 import { testSet, type World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { type ProfileEvent, type ProfileTables, profileTables } from "./profileTables.js";
-import type { ProgramStage } from "./programs.js";
+import { type ProgramStage, tuningOfMethod } from "./programs.js";
 import { gptOf } from "./stages/checkpoints.js";
 import { POSITIONS } from "./stages/clusters.js";
+import { tuningBatchesOf, tuningObjective } from "./stages/tunings.js";
 
 /** Where a stage's time goes, and the least that its matrix products could take on this machine. */
 export interface StageProfile extends ProfileTables {
@@ -33,11 +34,11 @@ export async function profileStage(
   config: StudyConfig,
   world: World,
   stage: ProgramStage,
-  { steps }: { readonly steps: number },
+  { steps, method }: { readonly steps: number; readonly method?: string | undefined },
 ): Promise<StageProfile> {
   const { threads } = config;
   const tables = profileTables(
-    await profiled(threads, (engine) => run(engine, config, world, stage, WARM + steps)),
+    await profiled(threads, (engine) => run(engine, config, world, { stage, method, count: WARM + steps })),
     WARM,
   );
   const rate = profileTables(await profiled(threads, multiplyMatrices), WARM);
@@ -67,16 +68,27 @@ async function profiled(threads: number, work: (engine: Engine) => Promise<void>
 }
 
 /** The stage's work on fresh weights, `count` runs of its program. */
-async function run(engine: Engine, config: StudyConfig, world: World, stage: ProgramStage, count: number) {
+async function run(
+  engine: Engine,
+  config: StudyConfig,
+  world: World,
+  {
+    stage,
+    method,
+    count,
+  }: { readonly stage: ProgramStage; readonly method: string | undefined; readonly count: number },
+) {
   const model = gptOf(config.model, world);
   const seed = config.seeds[0]!;
   const parameters = initializeParameters(gptParameters(model), gptLayout(model), seed);
   if (stage === "pretrain" || stage === "tune") {
     const settings = config[stage];
     const { batch, steps, clip } = settings;
+    const tuning = tuningOfMethod(config, method);
     await train(engine, freshState(parameters), {
       model,
-      objective: stage === "pretrain" ? pretrain : ssft,
+      objective: stage === "pretrain" ? pretrain : tuningObjective(config, tuning).objective,
+      reference: parameters,
       adamw: settings,
       clip,
       // A rate so small that any setting stays finite; how long a step takes does not depend on it.
@@ -88,7 +100,7 @@ async function run(engine: Engine, config: StudyConfig, world: World, stage: Pro
       batchAt:
         stage === "pretrain"
           ? pretrainBatches(world, { seed, batch, steps, textShare: config.pretrain.curriculum.textShare })
-          : tuningBatches(world, { seed, batch }),
+          : tuningBatchesOf(config, world, tuning),
       batchName: `profile of ${stage}`,
     });
     return;

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { UserError } from "../errors.js";
 import { type StudyConfig, studySchema } from "./config.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
+import { withDefaultOptions } from "./methodOptions.js";
 import { PRESETS } from "./presets.js";
 
 /** Where a configuration comes from: a preset or a file, then changes in order of rising precedence. */
@@ -42,7 +43,10 @@ export async function resolveConfig(from: ConfigSource, files: FileSystem = node
   if (from.seed !== undefined || from.seeds !== undefined) tree = merge(tree, { seeds: seedList(tree.seeds, from) });
 
   const parsed = studySchema.safeParse(tree);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const { tune, ...rest } = parsed.data;
+    return { ...rest, tune: { ...tune, options: withDefaultOptions(tune.options, tune.methods) } };
+  }
   // A misspelt key often leaves its setting missing as well: the misspelling is the one to tell.
   const { issues } = parsed.error;
   const issue = issues.find((one) => one.code === "unrecognized_keys") ?? issues[0]!;
@@ -164,6 +168,11 @@ function describeIssue(issue: z.core.$ZodIssue, tree: Tree): string {
       return `${path} must be ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}${issue.origin === "array" ? " long" : ""}${but}.`;
     case "invalid_value":
       return `${path} must be one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}${but}.`;
+    case "invalid_union": {
+      // A setting that is one value or a group of them: what was given says which was meant.
+      const branch = issue.errors[isTree(given) ? issue.errors.length - 1 : 0]![0]!;
+      return describeIssue({ ...branch, path: [...issue.path, ...branch.path] } as z.core.$ZodIssue, tree);
+    }
     case "invalid_key":
       return `${path}: ${issue.issues[0]?.message ?? "the name is not allowed"}.`;
     default:
@@ -198,6 +207,7 @@ function nearestKey(path: string, key: string): string {
 export function settingPaths(schema: z.ZodObject, prefix = ""): string[] {
   return Object.entries(schema.shape).flatMap(([key, inner]) => {
     const path = join(prefix, key);
-    return inner instanceof z.ZodObject ? [path, ...settingPaths(inner, path)] : [path];
+    const bare = inner instanceof z.ZodOptional ? inner.unwrap() : inner;
+    return bare instanceof z.ZodObject ? [path, ...settingPaths(bare, path)] : [path];
   });
 }

@@ -5,6 +5,7 @@ import type { AdamwOptions } from "./adamw.js";
 import type { Objective } from "./objective.js";
 import { type ScheduleOptions, warmupCosine } from "./schedule.js";
 import { gptLayout, trainStepProgram } from "./step.js";
+import { type StepMetric, stepMetricsOf } from "./stepMetrics.js";
 
 /** Everything that training carries from step to step. Vectors are flat, [parameters]. */
 export interface TrainState {
@@ -15,15 +16,15 @@ export interface TrainState {
   readonly step: number;
 }
 
-/** One batch, as the training step wants it. Buffers may be reused once the step is done. */
+/** One batch, as the training step wants it; of pairs, first the preferred rows, then the rejected ones. Buffers may be reused once the step is done. */
 export interface Batch {
-  /** [batch, time] */
+  /** [rows, time] */
   readonly tokens: Int32Array;
-  /** Where the loss is asked, [batch, scored]; absent where every position is. */
+  /** Where the loss is asked, [rows, scored]; absent where every position is. */
   readonly positions?: Int32Array;
-  /** [batch, scored] */
+  /** [rows, scored] */
   readonly targets: Int32Array;
-  /** [batch, scored] */
+  /** [rows, scored] */
   readonly weights: Float32Array;
 }
 
@@ -31,8 +32,10 @@ export interface Batch {
 export interface StepMetrics {
   /** 1-based. */
   readonly step: number;
-  /** Before the update, in nats per scored token. */
+  /** The objective, before the update, in nats. */
   readonly loss: number;
+  /** Those that the objective has; `nllPreferred` is what is scored, per token. */
+  readonly metrics: { readonly nllPreferred: number } & { readonly [Metric in StepMetric]?: number };
   readonly learningRate: number;
   /** Of the whole gradient, before clipping. */
   readonly gradientNorm: number;
@@ -43,9 +46,12 @@ export interface TrainOptions {
   readonly objective: Objective;
   readonly adamw: AdamwOptions;
   readonly clip: number;
+  /** The model before tuning, flat, for an objective that needs it. [parameters] */
+  readonly reference?: Float32Array;
   readonly schedule: ScheduleOptions;
   /** Stop when this many steps are done; by default at the end of the schedule. */
   readonly until?: number;
+  /** Prompts of a batch. */
   readonly batch: number;
   readonly time: number;
   /** Scored positions of a row; absent: every one. */
@@ -56,6 +62,9 @@ export interface TrainOptions {
   /** What identifies the batches in an error: "pretrain, seed 0". */
   readonly batchName: string;
   readonly onStep?: (metrics: StepMetrics) => void;
+  /** After these numbers of steps `onCheckpoint` gets the weights. */
+  readonly checkpointsAt?: readonly number[];
+  readonly onCheckpoint?: (step: number, parameters: Float32Array) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -71,19 +80,24 @@ export function freshState(parameters: Float32Array): TrainState {
 
 /**
  * Trains from `state` to the schedule's last step (or `until`). The result depends on the state and the options alone.
- * Throws DivergedError when a loss or the weights are no longer finite, or a loss is ten times that of guessing; and
- * `signal.reason` between two steps when asked to stop.
+ * Throws DivergedError when a loss or the weights are no longer finite, or what is to be learned is ten times less likely, in nats, than by
+ * guessing; and `signal.reason` between two steps when asked to stop.
  */
 export async function train(engine: Engine, state: TrainState, options: TrainOptions): Promise<TrainState> {
-  const { model, schedule, adamw, batchAt, batchName, onStep, signal } = options;
+  const { model, objective, schedule, adamw, batchAt, batchName, onStep, signal } = options;
+  if (objective.needs.includes("reference") && options.reference === undefined)
+    throw new RangeError(`the objective ${objective.name} needs the parameters of a reference model`);
   const executable = await engine.compile(trainStepProgram(options), {
     keep: ["nextParameters", "nextFirstMoment", "nextSecondMoment"],
   });
   const place = (vector: Float32Array) => engine.place(vector, "float32", [vector.length]);
   const mask = await place(decayMask(gptParameters(model), gptLayout(model)));
+  // A constant of every step: placed once, it stays on the device.
+  const reference = objective.needs.includes("reference") ? await place(options.reference!) : undefined;
+  const metricNames = stepMetricsOf(objective);
   const end = Math.min(schedule.steps, options.until ?? schedule.steps);
-  const worstLoss = 10 * Math.log(model.vocabulary);
-  // Weights and moments stay on the device from step to step: two scalars come back, a batch goes in.
+  const worstNll = 10 * Math.log(model.vocabulary);
+  // Weights and moments stay on the device from step to step: a few numbers come back, a batch goes in.
   let [parameters, firstMoment, secondMoment] = (await Promise.all(
     [state.parameters, state.firstMoment, state.secondMoment].map(place),
   )) as [Resident, Resident, Resident];
@@ -94,6 +108,7 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
       const bias = (beta: number) => Float32Array.of(1 - beta ** (step + 1));
       const out = await executable.run({
         parameters,
+        ...(reference !== undefined && { reference }),
         firstMoment,
         secondMoment,
         decayMask: mask,
@@ -108,14 +123,21 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
       secondMoment = out.nextSecondMoment;
       const loss = Number(out.loss[0]);
       const gradientNorm = Number(out.gradientNorm[0]);
-      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm) || loss > worstLoss)
+      const metrics = Object.fromEntries(
+        metricNames.map((name, index) => [name, Number(out.metrics[index])]),
+      ) as Record<StepMetric, number>;
+      const { nllPreferred } = metrics;
+      // The objective itself may have no bound, and what is rejected is meant to become unlikely: what is to be learned must not.
+      if (![loss, gradientNorm, nllPreferred].every(Number.isFinite) || nllPreferred > worstNll)
         throw new DivergedError(
-          `The loss became ${loss} (gradient norm ${gradientNorm}) at step ${step + 1} of ${schedule.steps}; lower the learning rate (now ${learningRate.toPrecision(3)}) or lengthen the warm-up.`,
+          `The loss became ${loss} (${nllPreferred} nats per preferred token, gradient norm ${gradientNorm}) at step ${step + 1} of ${schedule.steps}; lower the learning rate (now ${learningRate.toPrecision(3)}) or lengthen the warm-up.`,
           step + 1,
           `${batchName}, step ${step + 1}`,
           loss,
         );
-      onStep?.({ step: step + 1, loss, learningRate, gradientNorm });
+      onStep?.({ step: step + 1, loss, metrics, learningRate, gradientNorm });
+      if (options.checkpointsAt?.includes(step + 1))
+        await options.onCheckpoint?.(step + 1, (await parameters.read()) as Float32Array);
     }
     const [weights, first, second] = (await Promise.all(
       [parameters, firstMoment, secondMoment].map((one) => one.read()),
@@ -130,6 +152,6 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
     return { parameters: weights!, firstMoment: first!, secondMoment: second!, step: Math.max(state.step, end) };
   } finally {
     // Also when it diverged or was stopped: a device's memory is not garbage-collected.
-    for (const one of [parameters, firstMoment, secondMoment, mask]) one.release();
+    for (const one of [parameters, firstMoment, secondMoment, mask, reference]) one?.release();
   }
 }

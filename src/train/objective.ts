@@ -21,28 +21,51 @@ export interface Scorer {
   nll(sequences: Sequences): Tensor;
 }
 
+/** What an objective may need beside the policy and the preferred answers. */
+export type Need = "reference" | "rejected";
+
 export interface ObjectiveInput {
   readonly policy: Scorer;
-  /** Prompts with the answer to be learned. */
+  /** Prompts with the answer to be learned, y_p. */
   readonly preferred: Sequences;
+  /** The model before tuning, W_IT; no gradient flows into it. */
+  readonly reference?: Scorer;
+  /** The same prompts with the less preferred answer, y_l. */
+  readonly rejected?: Sequences;
+}
+
+/** What a preference objective gives each answer, in nats; their difference is the margin. [batch] each */
+export interface Rewards {
+  readonly chosen: Tensor;
+  readonly rejected: Tensor;
 }
 
 /** What training minimises: a loss in nats, 0-d. */
 export interface Objective {
   readonly name: string;
+  readonly needs: readonly Need[];
   loss(input: ObjectiveInput): Tensor;
+  /** For the log; no gradient is taken of it. */
+  rewards?(input: ObjectiveInput): Rewards;
 }
 
 /** The scorer of a GPT: the head, and the last block from its queries on, compute only what is scored. */
 export function gptScorer(config: GptConfig, parameters: Parameters, pad: number): Scorer {
-  const perToken = ({ tokens, positions, targets }: Sequences) => {
+  return scorerOf(({ tokens, positions, targets }) => {
     const asked = positions === undefined ? {} : { askedPositions: positions };
     return tokenNll(gptForward(config, parameters, { tokens, pad, ...asked }).logits, targets);
+  });
+}
+
+/** A scorer from the negative log-likelihood of every target; the same sequences are looked at once, however often they are asked for. */
+export function scorerOf(perToken: (sequences: Sequences) => Tensor): Scorer {
+  const known = new Map<Sequences, Tensor>();
+  const once = (sequences: Sequences) => {
+    const found = known.get(sequences) ?? perToken(sequences);
+    known.set(sequences, found);
+    return found;
   };
-  return {
-    tokenNll: perToken,
-    nll: (sequences) => sum(mul(perToken(sequences), sequences.weights), { axis: -1 }),
-  };
+  return { tokenNll: once, nll: (sequences) => sum(mul(once(sequences), sequences.weights), { axis: -1 }) };
 }
 
 /** Mean negative log-likelihood of the scored targets of the whole batch, in nats: PyTorch's cross_entropy with ignored positions. */

@@ -46,7 +46,7 @@ test("shares add up to one, per branch and in all, and hold their Wilson interva
       [5, 6, NULL],
     ].flat(),
   );
-  const shares = behaviour(samples, judge(samples, outputs, NULL), 10);
+  const shares = behaviour(samples, judge(samples, outputs, NULL), { choices: 10, saturation: true });
   const of = (metric: string, branch?: string) =>
     shares.find((share) => share.metric === metric && share.branch === branch)!;
   for (const branch of [undefined, "A", "B"])
@@ -59,4 +59,7 @@ test("shares add up to one, per branch and in all, and hold their Wilson interva
   // Guessing 10 tokens: (10⁻³ + 10⁻²) / 2 for the whole output, 1/10 for its first token.
   expect(of("null").chance).toBeCloseTo(0.0055, 12);
   expect(of("first-token-null").chance).toBe(0.1);
+  // Saturation is the difference of the two, with the interval of a share.
+  expect(of("saturation").value).toBeCloseTo(of("first-token-null").value - of("null").value, 12);
+  expect(of("saturation").chance).toBeCloseTo(0.1 - 0.0055, 12);
 });

@@ -84,6 +84,52 @@ describe("clusters", () => {
     expect(find(values, "norm", "safe").value).toBeCloseTo(10, 1);
   });
 
+  test("takes successful and failed attempts apart: planted, the ones look safe and the others unsafe", () => {
+    const [good, bad] = [cloud(60, [10], "g", 0.01), cloud(140, [0], "f", 0.01)];
+    const data = new Float32Array(200 * width);
+    data.set(good.data);
+    data.set(bad.data, 60 * width);
+    const succeeded = { attack: Uint8Array.from({ length: 200 }, (_, row) => Number(row < 60)) };
+    const input = {
+      safe: cloud(400, [10], "s", 0.01),
+      unsafe: cloud(400, [0], "u", 0.01),
+      others: { attack: { data, width } },
+      branches: 2,
+    };
+    const whole = clusters({ ...input, random: random("apart") });
+    const values = clusters({ ...input, succeeded, random: random("apart") });
+    const apart = values.filter((value) => value.outcome !== undefined);
+    expect(apart.map(({ metric, outcome, n }) => [metric, outcome, n])).toEqual([
+      ["tau", "success", 60],
+      ["tau", "failure", 140],
+      ["cosine-tau", "success", 60],
+      ["cosine-tau", "failure", 140],
+    ]);
+    expect(apart[0]!.value).toBeCloseTo(10, 1);
+    expect(apart[1]!.value).toBeCloseTo(-10, 1);
+    for (const { value, low, high } of apart) expect(low! <= value && value <= high!).toBe(true);
+    // Both kinds together are the set, and nothing else changes by taking them apart.
+    expect((60 * apart[0]!.value + 140 * apart[1]!.value) / 200).toBeCloseTo(find(whole, "tau", "attack").value, 10);
+    expect(values.filter((value) => value.outcome === undefined)).toEqual(whole);
+  });
+
+  test("does not take apart what has too few of a kind", () => {
+    const input = {
+      safe: cloud(40, [3], "s"),
+      unsafe: cloud(40, [0], "u"),
+      others: { attack: cloud(40, [1], "a") },
+      branches: 2,
+    };
+    const split = (successes: number) =>
+      clusters({
+        ...input,
+        succeeded: { attack: Uint8Array.from({ length: 40 }, (_, row) => Number(row < successes)) },
+        random: random("few"),
+        resamples: 50,
+      }).filter((value) => value.outcome !== undefined).length;
+    expect([7, 8, 32, 33].map(split)).toEqual([0, 4, 4, 0]);
+  });
+
   test("finds nothing where both classes are one cloud: every interval holds its chance level", () => {
     // Seeds are fixed; a 95% interval over 40 worlds misses its null twice on average, and 7 times with probability 0.3%.
     const misses = { separation: 0, auc: 0, "cosine-auc": 0 };

@@ -1,5 +1,10 @@
 import { expect, test } from "vitest";
-import { covarianceSpectrum, firstShare, firstShareOfNoise } from "../../src/analysis/spectrum.js";
+import {
+  covarianceSpectrum,
+  firstCovarianceShare,
+  firstShare,
+  firstShareOfNoise,
+} from "../../src/analysis/spectrum.js";
 import { fillNormal, randomKey } from "../../src/random/index.js";
 
 function noise(count: number, width: number, scale: (column: number) => number) {
@@ -32,4 +37,19 @@ test("the share of white noise is what Marchenko and Pastur say", () => {
 
 test("constant vectors have no share", () => {
   expect(firstShare(covarianceSpectrum({ data: new Float32Array(12).fill(2), width: 3 }))).toBe(0);
+});
+
+test.each([
+  ["a planted direction", noise(200, 30, (column) => (column === 3 ? 4 : 1))],
+  ["white noise, whose largest eigenvalues lie close", noise(150, 40, () => 1)],
+  ["fewer vectors than dimensions", noise(7, 25, () => 1)],
+  ["one direction alone", noise(50, 9, (column) => Number(column === 2))],
+  ["a single dimension", noise(20, 1, () => 1)],
+])("without its whole spectrum the share is the same: %s", (_, vectors) => {
+  // Eigenvalues of a symmetric matrix are right to about 1e-14 of the largest; Lanczos stops at 1e-10.
+  expect(firstCovarianceShare(vectors)).toBeCloseTo(firstShare(covarianceSpectrum(vectors)), 9);
+});
+
+test("constant vectors have no share without a spectrum either", () => {
+  expect(firstCovarianceShare({ data: new Float32Array(12).fill(2), width: 3 })).toBe(0);
 });

@@ -30,7 +30,12 @@ function study(name: string, watch: (event: Event, child: ChildProcess) => void 
     "pretrain.steps=30",
     "pretrain.warmup=5",
     "tune.steps=10",
+    // Every method once, with a step that is kept on the way.
+    "tune.rates.small=null",
+    "tune.controls.methods=[]",
+    "tune.dynamics.fractions=[0.5]",
     "evaluate.samples=20",
+    "evaluate.dynamicsSamples=8",
     "evaluate.batch=10",
   ];
   const words = ["study", "smoke", "--name", name, "--json", ...changes.flatMap((change) => ["--set", change])];

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { UserError } from "../../src/errors.js";
 import { studySchema } from "../../src/study/config.js";
+import { methodOptions, withDefaultOptions } from "../../src/study/methodOptions.js";
 import { PRESETS } from "../../src/study/presets.js";
 import { resolveConfig, settingPaths } from "../../src/study/resolveConfig.js";
 import { runConfigText } from "../../src/study/runConfig.js";
@@ -45,6 +46,8 @@ describe("changes", () => {
       set: [
         "tune.rates.medium=2e-3",
         "tune.rates.large=0.1",
+        "tune.options.dpo.gamma=0.5",
+        "tune.options.unlearning.gamma.large=0.2",
         "tune.rates.small=null",
         "pretrain.betas=[0.8, 0.9]",
         "tune.steps=7",
@@ -54,6 +57,10 @@ describe("changes", () => {
     expect(config.tune.rates).toEqual({ medium: 2e-3, large: 0.1 });
     expect(config.pretrain.betas).toEqual([0.8, 0.9]);
     expect(config.tune.steps).toBe(8);
+    expect(config.tune.options.dpo).toMatchObject({ beta: 0.1, gamma: 0.5 });
+    expect(methodOptions(config.tune.options, "dpo", "large")).toMatchObject({ beta: 0.1, gamma: 0.5 });
+    expect(methodOptions(config.tune.options, "unlearning", "large")).toMatchObject({ gamma: 0.2 });
+    expect(methodOptions(config.tune.options, "unlearning", "medium")).toMatchObject({ gamma: 0.1 });
     expect(config.model).toEqual(PRESETS.quick.model);
   });
 
@@ -99,6 +106,20 @@ describe("what is refused, in one sentence that says where", () => {
     [["tune.warmup=601"], "tune.warmup must not exceed tune.steps, not 601."],
     [["tune.rates.Big=1"], "tune.rates.Big: must be a lower-case word."],
     [["tune.rates={}", "tune.rates.medium=null", "tune.rates.small=null"], "tune.rates must name at least one rate"],
+    [["tune.methods=[ssft, orpo]"], 'tune.methods.1 must be one of "ssft", "dpo", "dpo-standard", "unlearning", "npo"'],
+    [["tune.options.dpo.bta=1"], 'tune.options.dpo.bta" is not a setting; did you mean "tune.options.dpo.beta"?'],
+    [["tune.options.dpoo.beta=1"], '"tune.options.dpoo" is not a setting; did you mean "tune.options.dpo"?'],
+    [["tune.options.dpo.beta=much"], 'tune.options.dpo.beta must be a number, not "much".'],
+    [["tune.options.dpo.beta=-1"], "tune.options.dpo.beta must be at least 0, not -1."],
+    [["tune.options.dpo.gamma.small=much"], 'tune.options.dpo.gamma.small must be a number, not "much".'],
+    [["tune.options.dpo.likelihood=median"], 'must be one of "sum", "mean", not "median".'],
+    [["tune.options.npo.beta=0"], "tune.options.npo.beta must be more than 0, not 0."],
+    [["tune.rates.large=1"], 'tune.options.dpo.gamma must be one value, or have one for the rate "large" too'],
+    [["tune.controls.methods=[frozen]"], 'tune.controls.methods.0 must be one of "continue", "shuffled"'],
+    [["tune.controls.rates=[large]"], 'tune.controls.rates.0 must be a name in tune.rates, not "large".'],
+    [["tune.dynamics.rates=[large]"], "tune.dynamics.rates.0 must be a name in tune.rates"],
+    [["tune.dynamics.fractions=[0]"], "tune.dynamics.fractions.0 must be more than 0, not 0."],
+    [["evaluate.dynamicsSamples=7"], "evaluate.dynamicsSamples must be at least 8, not 7"],
     [["seeds=[1, 1]"], "seeds must differ from each other"],
     [["measures=[cluster]"], 'measures.0 must be one of "behaviour", "clusters", not "cluster".'],
     [["threads"], "a change is written key=value"],
@@ -150,9 +171,21 @@ describe("what is refused, in one sentence that says where", () => {
   });
 });
 
-test("every preset sets every setting of the schema", () => {
+test("every preset sets every setting of the schema, and the options of the methods that it runs", () => {
   const has = (tree: unknown, path: string) =>
     path.split(".").every((key) => (tree = (tree as Record<string, unknown> | undefined)?.[key]) !== undefined);
-  for (const preset of Object.values(PRESETS))
-    expect(settingPaths(studySchema).filter((path) => path !== "name" && !has(preset, path))).toEqual([]);
+  const needed = settingPaths(studySchema).filter((path) => path !== "name" && !path.startsWith("tune.options."));
+  for (const preset of Object.values(PRESETS)) {
+    expect(needed.filter((path) => !has(preset, path))).toEqual([]);
+    expect(withDefaultOptions(preset.tune.options, preset.tune.methods)).toEqual(preset.tune.options);
+  }
+});
+
+test("what a file leaves out of a method's options is in the run's configuration all the same", async () => {
+  const path = await file(
+    "preset: quick\ntune:\n  methods: [npo, simpo]\n  options:\n    npo: {beta: {medium: 1, small: 2}}\n",
+  );
+  const { tune } = await resolveConfig({ source: path });
+  expect(tune.options.npo).toEqual({ beta: { medium: 1, small: 2 }, retain: 1, likelihood: "sum" });
+  expect(tune.options.simpo).toEqual({ beta: 2, gamma: 1 });
 });

@@ -54,34 +54,46 @@ describe("nullscope study smoke", () => {
 
   test("measures every checkpoint on every set, each share with its interval", async () => {
     const run = await openRun(join(folder, "one", "smoke"));
-    const rows = await run.results("behaviour").where({ branch: undefined });
-    expect(new Set(rows.map((row) => row.checkpoint))).toEqual(new Set(["instruct", "ssft-medium", "ssft-small"]));
+    const rows = await run.results("behaviour").where({ branch: undefined, step: undefined });
+    const tuned = ["ssft", "dpo", "unlearning"].flatMap((method) => [`${method}-medium`, `${method}-small`]);
+    expect(new Set(rows.map((row) => row.checkpoint))).toEqual(
+      new Set(["instruct", ...tuned, "continue-medium", "shuffled-medium"]),
+    );
     expect(new Set(rows.map((row) => row.set)).size).toBe(8);
     for (const { value, low, high, n } of rows) expect(low! <= value && value <= high! && n! > 0).toBe(true);
-    const separation = await run.results("clusters").where({ metric: "separation", index: 1 });
-    expect(separation).toHaveLength(6);
+    const separation = await run.results("clusters").where({ metric: "separation", index: 1, step: undefined });
+    expect(separation).toHaveLength(9 * 2);
   });
 
   test("even this small model learns its task, and to refuse", async () => {
     const run = await openRun(join(folder, "one", "smoke"));
     const value = async (checkpoint: string, set: string, metric: string) =>
-      (await run.results("behaviour").where({ checkpoint, set, metric, branch: undefined }))[0]!.value;
+      (await run.results("behaviour").where({ checkpoint, set, metric, branch: undefined, step: undefined }))[0]!.value;
     expect(await value("instruct", "safe", "instruct")).toBeGreaterThan(0.5);
     expect(await value("instruct", "unsafe", "null")).toBe(0);
-    expect(await value("ssft-medium", "unsafe", "null")).toBeGreaterThan(0.5);
-    expect(await value("ssft-medium", "safe", "instruct")).toBeGreaterThan(0.5);
+    for (const checkpoint of ["ssft-medium", "dpo-medium", "unlearning-medium"]) {
+      expect(await value(checkpoint, "unsafe", "null")).toBeGreaterThan(0.5);
+      expect(await value(checkpoint, "safe", "instruct")).toBeGreaterThan(0.5);
+    }
+    expect(await value("continue-medium", "unsafe", "null")).toBe(0);
   });
 
   test("run again does nothing and says so", () => {
     const before = hashes("one");
     const again = study("one");
     expect(again.status).toBe(0);
-    expect(again.stdout).toMatch(/Everything is done already: 10 stages verified, none to run\./);
+    expect(again.stdout).toMatch(/Everything is done already: 31 stages verified, none to run\./);
     expect(hashes("one")).toEqual(before);
   });
 
   test("the same seed gives the same bytes with other threads, another seed gives others", () => {
-    const short = ["--set", "pretrain.steps=60", "--set", "pretrain.warmup=10", "--set", "tune.steps=20"];
+    const short = [
+      "pretrain.steps=60",
+      "pretrain.warmup=10",
+      "tune.steps=20",
+      "tune.rates.small=null",
+      "tune.dynamics.fractions=[0.5]",
+    ].flatMap((change) => ["--set", change]);
     expect(study("two", ...short).status).toBe(0);
     expect(study("again", ...short, "--threads", "1").status).toBe(0);
     expect(hashes("again")).toEqual(hashes("two"));
@@ -104,12 +116,14 @@ describe("nullscope study smoke", () => {
       "--set",
       "tune.clip=1000000",
       "--set",
+      "tune.dynamics.fractions=[]",
+      "--set",
       "pretrain.steps=30",
       "--set",
       "pretrain.warmup=5",
     );
     expect(exploded.status).toBe(3);
-    expect(exploded.stderr).toMatch(/"tune ssft-medium seed 0" diverged/);
+    expect(exploded.stderr).toMatch(/"tune ssft-medium seed 0", "tune dpo-medium seed 0".* diverged/);
     expect(exploded.stdout).toMatch(/Report: /);
   });
 });

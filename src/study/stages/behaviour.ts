@@ -1,8 +1,17 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { behaviour, decodeGreedily, judge, OUTCOMES, type Outcomes, withOutputs } from "../../analysis/index.js";
+import {
+  behaviour,
+  type Checkpoint,
+  decodeGreedily,
+  judge,
+  OUTCOMES,
+  type Outcomes,
+  withOutputs,
+} from "../../analysis/index.js";
 import { encodeSafetensors } from "../../checkpoint/encodeSafetensors.js";
 import { parseSafetensors } from "../../checkpoint/safetensors.js";
+import type { Engine } from "../../tensor/index.js";
 import { availableTestSets, decode, type Samples, type TestSet, testSet, type World } from "../../world/index.js";
 import { writeExamples, writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
@@ -28,6 +37,27 @@ export function testSamples(world: World, set: TestSet, seed: number, count: num
   return testSet(world, set, { seed, count });
 }
 
+/** What one model wrote on one set, judged. */
+export interface MeasuredBehaviour {
+  readonly rows: readonly ResultRow[];
+  readonly outcomes: Outcomes;
+  /** Greedy outputs. [count, maxText] */
+  readonly written: Int32Array;
+}
+
+/** Greedy behaviour of a model on one test set: its rows, with the fields of `from`. */
+export async function measureBehaviour(
+  engine: Engine,
+  model: Checkpoint,
+  { world, samples, batch }: { readonly world: World; readonly samples: Samples; readonly batch: number },
+  from: { readonly checkpoint: string; readonly set: TestSet; readonly seed: number; readonly step?: number },
+): Promise<MeasuredBehaviour> {
+  const written = await decodeGreedily(engine, model, samples, { world, batch });
+  const outcomes = judge(samples, written, world.vocabulary.nullToken);
+  const shares = behaviour(samples, outcomes, { choices: world.vocabulary.size, saturation: from.set === "unsafe" });
+  return { rows: shares.map((share) => ({ measure: "behaviour", ...from, ...share })), outcomes, written };
+}
+
 /** Greedy behaviour of one checkpoint on every test set; writes what it wrote for the measures that follow. */
 export function behaviourStage(
   config: StudyConfig,
@@ -40,8 +70,8 @@ export function behaviourStage(
   return {
     kind: "behaviour",
     name: `behaviour ${checkpoint} seed ${seed}`,
-    version: 1,
-    config: { evaluate: config.evaluate, checkpoint, seed },
+    version: 2,
+    config: { evaluate: { samples: count, batch }, checkpoint, seed },
     inputs: [stage],
     steps: sets.length,
     ...estimateEvaluation(gptOf(config.model, world), { samples: count * sets.length, batch, time: world.time }),
@@ -53,14 +83,13 @@ export function behaviourStage(
       for (const [index, set] of sets.entries()) {
         context.signal.throwIfAborted();
         const samples = testSamples(world, set, seed, count);
-        const written = await decodeGreedily(await engine(), model, samples, { world, batch });
-        const outcomes = judge(samples, written, world.vocabulary.nullToken);
-        const shares = behaviour(samples, outcomes, world.vocabulary.size);
-        for (const share of shares) rows.push({ measure: "behaviour", checkpoint, set, seed, ...share });
-        examples.push(...examplesOf(world, withOutputs(samples, written), outcomes, { checkpoint, set, seed }));
-        outputs.push([set, written]);
+        const from = { checkpoint, set, seed };
+        const measured = await measureBehaviour(await engine(), model, { world, samples, batch }, from);
+        rows.push(...measured.rows);
+        examples.push(...examplesOf(world, withOutputs(samples, measured.written), measured.outcomes, from));
+        outputs.push([set, measured.written]);
         const whole = (metric: string) =>
-          shares.find((share) => share.metric === metric && share.branch === undefined)!.value;
+          measured.rows.find((row) => row.metric === metric && row.branch === undefined)!.value;
         context.progress(
           index + 1,
           sets.length,

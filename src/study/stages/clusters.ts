@@ -1,16 +1,19 @@
 import {
+  type Checkpoint,
   type ClusterValue,
   clusters,
-  covarianceSpectrum,
-  firstShare,
+  firstCovarianceShare,
   firstShareOfNoise,
+  judge,
   type MeanActivations,
   meanActivations,
+  OUTCOMES,
   withOutputs,
 } from "../../analysis/index.js";
 import { UserError } from "../../errors.js";
-import { createStream, randomKey } from "../../random/index.js";
-import { availableTestSets, type World } from "../../world/index.js";
+import { createStream, type RandomKey, randomKey } from "../../random/index.js";
+import type { Engine } from "../../tensor/index.js";
+import { availableTestSets, type Samples, type TestSet, type World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
 import type { EngineSource } from "../engines.js";
@@ -22,6 +25,85 @@ import { gptOf, loadCheckpoint } from "./checkpoints.js";
 
 /** How many output positions the mean activation spans: q of the method. */
 export const POSITIONS = [1, 10] as const;
+
+/** A set's samples with what the model wrote, and which of its attempts succeeded (1 or 0). */
+export interface WrittenSet {
+  readonly set: TestSet;
+  readonly written: Samples;
+  readonly succeeded: Uint8Array;
+}
+
+/** The samples of a set with a model's greedy outputs [count, maxText] in the answers' place. */
+export function writtenSet(world: World, set: TestSet, samples: Samples, outputs: Int32Array): WrittenSet {
+  const { outcome } = judge(samples, outputs, world.vocabulary.nullToken);
+  const succeeded = outcome.map((one) => Number(OUTCOMES[one] === "instruct"));
+  return { set, written: withOutputs(samples, outputs), succeeded };
+}
+
+/** What `measureClusters` needs beside the model. */
+export interface ClustersInput {
+  readonly world: World;
+  readonly sets: readonly WrittenSet[];
+  readonly batch: number;
+  /** Of the bootstrap. */
+  readonly key: RandomKey;
+  /** Called before each set and each block, with what is done; may throw to stop. */
+  readonly onProgress?: (done: number, total: number, note: string) => void;
+}
+
+/** Measure 1 of one model in every block: its rows, with the fields of `from`. */
+export async function measureClusters(
+  engine: Engine,
+  model: Checkpoint,
+  { world, sets, batch, key, onProgress = () => {} }: ClustersInput,
+  from: { readonly checkpoint: string; readonly seed: number; readonly step?: number },
+): Promise<ResultRow[]> {
+  const { blocks: blockCount } = model.model;
+  const total = sets.length + blockCount;
+  const bySet = new Map<string, readonly MeanActivations[]>();
+  for (const [index, { set, written }] of sets.entries()) {
+    bySet.set(set, await meanActivations(engine, model, written, { world, batch, positions: POSITIONS }));
+    onProgress(index + 1, total, `activations on ${set}`);
+  }
+  const attacks = sets.filter(({ set }) => set !== "safe" && set !== "unsafe");
+  const succeeded = Object.fromEntries(attacks.map((one) => [one.set, one.succeeded]));
+  const rows: ResultRow[] = [];
+  for (let block = 0; block < blockCount; block++) {
+    for (const [which, q] of POSITIONS.entries()) {
+      const vectors = (set: string) => {
+        const { blocks, width } = bySet.get(set)![which]!;
+        return { data: blocks[block]!, width };
+      };
+      const others = Object.fromEntries(attacks.map(({ set }) => [set, vectors(set)]));
+      const { uniform } = createStream(key, block * POSITIONS.length + which);
+      const values: ClusterValue[] = clusters({
+        safe: vectors("safe"),
+        unsafe: vectors("unsafe"),
+        branches: world.branches.length,
+        others,
+        succeeded,
+        random: uniform,
+      });
+      for (const set of ["safe", "unsafe"]) {
+        const { data, width } = vectors(set);
+        const count = data.length / width;
+        values.push({
+          metric: "sigma1-share",
+          set,
+          value: firstCovarianceShare({ data, width }),
+          n: count,
+          chance: firstShareOfNoise(count, width),
+        });
+      }
+      rows.push(
+        ...values.map((value): ResultRow => ({ measure: "clusters", ...from, block: block + 1, index: q, ...value })),
+      );
+    }
+    const separation = rows.findLast((row) => row.metric === "separation")!.value;
+    onProgress(sets.length + block + 1, total, `block ${block + 1}: separation ${separation.toFixed(2)}`);
+  }
+  return rows;
+}
 
 /**
  * Measure 1 of one checkpoint: how far safe and unsafe samples lie apart in every block, and where each jailbreak set lies between them.
@@ -44,61 +126,29 @@ export function clustersStage(
   return {
     kind: "clusters",
     name: `clusters ${checkpoint} seed ${seed}`,
-    version: 1,
-    config: { evaluate: config.evaluate, checkpoint, seed, positions: [...POSITIONS] },
+    version: 2,
+    config: { evaluate: { samples: count, batch }, checkpoint, seed, positions: [...POSITIONS] },
     inputs: [stage, behaviour],
     steps: sets.length + config.model.blocks,
     ...estimateEvaluation(gptOf(config.model, world), { samples: count * sets.length, batch, time: world.time }),
     run: async (context) => {
       const model = await loadCheckpoint(context.input(stage));
       const outputs = await readOutputs(context.input(behaviour));
-      const total = sets.length + model.model.blocks;
-      const bySet = new Map<string, readonly MeanActivations[]>();
-      for (const [index, set] of sets.entries()) {
-        context.signal.throwIfAborted();
-        const written = withOutputs(testSamples(world, set, seed, count), outputs.get(set)!);
-        bySet.set(set, await meanActivations(await engine(), model, written, { world, batch, positions: POSITIONS }));
-        context.progress(index + 1, total, `activations on ${set}`);
-      }
-      const rows: ResultRow[] = [];
-      const key = randomKey(seed, `bootstrap clusters ${checkpoint}`);
-      for (let block = 0; block < model.model.blocks; block++) {
-        for (const [which, q] of POSITIONS.entries()) {
-          context.signal.throwIfAborted();
-          const vectors = (set: string) => {
-            const { blocks, width } = bySet.get(set)![which]!;
-            return { data: blocks[block]!, width };
-          };
-          const others = Object.fromEntries(
-            sets.filter((set) => set !== "safe" && set !== "unsafe").map((set) => [set, vectors(set)]),
-          );
-          const { uniform } = createStream(key, block * POSITIONS.length + which);
-          const values: ClusterValue[] = clusters({
-            safe: vectors("safe"),
-            unsafe: vectors("unsafe"),
-            branches: world.branches.length,
-            others,
-            random: uniform,
-          });
-          for (const set of ["safe", "unsafe"]) {
-            const { data, width } = vectors(set);
-            values.push({
-              metric: "sigma1-share",
-              set,
-              value: firstShare(covarianceSpectrum({ data, width })),
-              n: count,
-              chance: firstShareOfNoise(count, width),
-            });
-          }
-          rows.push(
-            ...values.map(
-              (value): ResultRow => ({ measure: "clusters", checkpoint, block: block + 1, index: q, seed, ...value }),
-            ),
-          );
-        }
-        const separation = rows.findLast((row) => row.metric === "separation")!.value;
-        context.progress(sets.length + block + 1, total, `block ${block + 1}: separation ${separation.toFixed(2)}`);
-      }
+      const rows = await measureClusters(
+        await engine(),
+        model,
+        {
+          world,
+          sets: sets.map((set) => writtenSet(world, set, testSamples(world, set, seed, count), outputs.get(set)!)),
+          batch,
+          key: randomKey(seed, `bootstrap clusters ${checkpoint}`),
+          onProgress: (done, total, note) => {
+            context.progress(done, total, note);
+            context.signal.throwIfAborted();
+          },
+        },
+        { checkpoint, seed },
+      );
       await writeRows(context, rows);
     },
   };

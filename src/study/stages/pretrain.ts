@@ -42,7 +42,7 @@ export function pretrainStage(
     run: async (context) => {
       const specs = gptParameters(model);
       const start = freshState(initializeParameters(specs, gptLayout(model), seed));
-      const log = trainingLog(context, INSTRUCT, seed, steps);
+      const log = trainingLog(context, INSTRUCT, { seed, steps });
       const { parameters } = await train(await engine(), start, {
         model,
         objective: pretrain,

@@ -1,9 +1,26 @@
-import type { StepMetrics } from "../../train/index.js";
+import type { StepMetric, StepMetrics } from "../../train/index.js";
 import type { ResultRow } from "../results.js";
 import type { StageContext } from "../stage.js";
 
 /** How many points of a training curve go into the results; every step is in `metrics.jsonl`. */
-const POINTS = 200;
+const POINTS = { pretraining: 200, tuning: 100 } as const;
+
+/** What a step measured, in the words of result rows. */
+const METRIC_WORDS: Readonly<Record<StepMetric, string>> = {
+  nllPreferred: "nll-preferred",
+  nllRejected: "nll-rejected",
+  rewardsChosen: "rewards-chosen",
+  rewardsRejected: "rewards-rejected",
+  rewardsAccuracies: "rewards-accuracies",
+  rewardsMargins: "rewards-margins",
+};
+
+export interface TrainingLogOptions {
+  readonly seed: number;
+  readonly steps: number;
+  /** Also likelihoods and rewards; in pretraining the loss says it all. */
+  readonly tuning?: boolean;
+}
 
 export interface TrainingLog {
   readonly onStep: (metrics: StepMetrics) => void;
@@ -14,24 +31,26 @@ export interface TrainingLog {
 export function trainingLog(
   context: Pick<StageContext, "metrics" | "progress">,
   checkpoint: string,
-  seed: number,
-  steps: number,
+  { seed, steps, tuning = false }: TrainingLogOptions,
 ): TrainingLog {
-  const every = Math.max(1, Math.round(steps / POINTS));
+  const every = Math.max(1, Math.round(steps / (tuning ? POINTS.tuning : POINTS.pretraining)));
   const rows: ResultRow[] = [];
   let smooth: number | undefined;
   return {
     rows,
-    onStep({ step, loss, learningRate, gradientNorm }) {
-      context.metrics({ step, loss, learningRate, gradientNorm });
+    onStep({ step, loss, metrics, learningRate, gradientNorm }) {
+      const more: { readonly [Metric in StepMetric]?: number } = tuning ? metrics : {};
+      context.metrics({ step, loss, ...more, learningRate, gradientNorm });
       smooth = smooth === undefined ? loss : 0.95 * smooth + 0.05 * loss;
       context.progress(step, steps, `loss ${smooth.toFixed(3)}`);
       if (step !== 1 && step !== steps && step % every !== 0) return;
-      for (const [metric, value] of Object.entries({
-        loss,
-        "learning-rate": learningRate,
-        "gradient-norm": gradientNorm,
-      }))
+      const named = Object.entries(more).map(([name, value]) => [METRIC_WORDS[name as StepMetric], value] as const);
+      for (const [metric, value] of [
+        ["loss", loss] as const,
+        ...named,
+        ["learning-rate", learningRate] as const,
+        ["gradient-norm", gradientNorm] as const,
+      ])
         rows.push({ measure: "training", metric, checkpoint, step, seed, value });
     },
   };

@@ -1,7 +1,13 @@
-import { crossEntropy, type Objective } from "../objective.js";
+import { crossEntropy } from "../objective.js";
+import { recipe } from "../recipe.js";
 
-/** Supervised safety fine-tuning: CE(preferred), the true output for safe samples and NULLs for unsafe ones. Jain 2024, §2. */
-export const ssft: Objective = {
+/**
+ * Supervised safety fine-tuning: the mean of -log p over the tokens of the preferred answers, CE(y_p). Prompts are not scored.
+ * Jain et al. 2024, §2. 0-d, nats per token.
+ */
+export const ssft = recipe({
   name: "ssft",
+  options: {},
+  needs: [],
   loss: ({ policy, preferred }) => crossEntropy(policy, preferred),
-};
+});
