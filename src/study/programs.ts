@@ -1,7 +1,7 @@
 import { activationsProgram, decodeProgram } from "../analysis/index.js";
 import { UserError } from "../errors.js";
 import type { Program } from "../tensor/index.js";
-import { pretrain, scoredPositions, type TrainStepOptions, trainStepProgram } from "../train/index.js";
+import { type Objective, pretrain, rowChunks, scoredPositions, trainStepProgram } from "../train/index.js";
 import type { World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { gptOf } from "./stages/checkpoints.js";
@@ -28,19 +28,21 @@ export function stageProgram(config: StudyConfig, world: World, stage: ProgramSt
   const model = gptOf(config.model, world);
   const { pad } = world.vocabulary;
   const time = world.time - 1;
-  const training = (settings: StudyConfig["pretrain"] | StudyConfig["tune"]): Omit<TrainStepOptions, "objective"> => {
+  const training = (settings: StudyConfig["pretrain"] | StudyConfig["tune"], objective: Objective): Program => {
     const { batch, betas, epsilon, weightDecay, clip } = settings;
-    return { model, batch, time, scored: scoredPositions(world), pad, clip, adamw: { betas, epsilon, weightDecay } };
+    const adamw = { betas, epsilon, weightDecay };
+    const options = { model, objective, batch, time, scored: scoredPositions(world), pad, clip, adamw };
+    return trainStepProgram({
+      ...options,
+      chunks: rowChunks(config.device === "auto" ? "cpu" : config.device, options),
+    });
   };
   const { batch } = config.evaluate;
   switch (stage) {
     case "pretrain":
-      return trainStepProgram({ ...training(config.pretrain), objective: pretrain });
+      return training(config.pretrain, pretrain);
     case "tune":
-      return trainStepProgram({
-        ...training(config.tune),
-        objective: tuningObjective(config, tuningOfMethod(config, method)).objective,
-      });
+      return training(config.tune, tuningObjective(config, tuningOfMethod(config, method)).objective);
     case "behaviour":
       return decodeProgram(model, { batch, time: 5 + world.maxText, steps: world.maxText, pad });
     case "clusters":

@@ -4,7 +4,7 @@ import type { Engine, Resident } from "../tensor/index.js";
 import type { AdamwOptions } from "./adamw.js";
 import type { Objective } from "./objective.js";
 import { type ScheduleOptions, warmupCosine } from "./schedule.js";
-import { gptLayout, trainStepProgram } from "./step.js";
+import { gptLayout, rowChunks, trainStepProgram } from "./step.js";
 import { type StepMetric, stepMetricsOf } from "./stepMetrics.js";
 
 /** Everything that training carries from step to step. Vectors are flat, [parameters]. */
@@ -87,7 +87,8 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
   const { model, objective, schedule, adamw, batchAt, batchName, onStep, signal } = options;
   if (objective.needs.includes("reference") && options.reference === undefined)
     throw new RangeError(`the objective ${objective.name} needs the parameters of a reference model`);
-  const executable = await engine.compile(trainStepProgram(options), {
+  const chunks = rowChunks(engine.runtime.device, options);
+  const executable = await engine.compile(trainStepProgram({ ...options, chunks }), {
     keep: ["nextParameters", "nextFirstMoment", "nextSecondMoment"],
   });
   const place = (vector: Float32Array) => engine.place(vector, "float32", [vector.length]);

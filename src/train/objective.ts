@@ -1,5 +1,5 @@
 import { type GptConfig, gptForward, type Parameters } from "../model/index.js";
-import { mul, sum, type Tensor, tokenNll, weightedMean } from "../tensor/index.js";
+import { concat, mul, slice, sum, type Tensor, tokenNll, weightedMean } from "../tensor/index.js";
 
 /** Token sequences with what to predict at each position and whether it counts. */
 export interface Sequences {
@@ -49,12 +49,30 @@ export interface Objective {
   rewards?(input: ObjectiveInput): Rewards;
 }
 
-/** The scorer of a GPT: the head, and the last block from its queries on, compute only what is scored. */
-export function gptScorer(config: GptConfig, parameters: Parameters, pad: number): Scorer {
-  return scorerOf(({ tokens, positions, targets }) => {
+/**
+ * The scorer of a GPT: the head, and the last block from its queries on, compute only what is scored. Given several copies of the parameters it
+ * looks at the rows in as many chunks of about equal size, each through its own copy; the numbers are the same.
+ */
+export function gptScorer(config: GptConfig, copies: readonly Parameters[], pad: number): Scorer {
+  const perToken = (parameters: Parameters, { tokens, positions, targets }: Rows) => {
     const asked = positions === undefined ? {} : { askedPositions: positions };
     return tokenNll(gptForward(config, parameters, { tokens, pad, ...asked }).logits, targets);
-  });
+  };
+  return scorerOf((sequences) =>
+    concat(
+      copies.map((parameters, index) => perToken(parameters, chunkOf(sequences, index, copies.length))),
+      0,
+    ),
+  );
+}
+
+type Rows = Omit<Sequences, "weights">;
+
+/** Chunk `index` of `count` of the rows. */
+function chunkOf({ tokens, positions, targets }: Rows, index: number, count: number): Rows {
+  const bound = (at: number) => Math.round((at * tokens.shape[0]!) / count);
+  const cut = (x: Tensor) => slice(x, 0, bound(index), bound(index + 1));
+  return { tokens: cut(tokens), targets: cut(targets), ...(positions !== undefined && { positions: cut(positions) }) };
 }
 
 /** A scorer from the negative log-likelihood of every target; the same sequences are looked at once, however often they are asked for. */

@@ -1,5 +1,6 @@
-import { type GptConfig, gptParameters } from "../model/index.js";
+import { type GptConfig, gptParameters, type Parameters } from "../model/index.js";
 import {
+  add,
   type FloatDType,
   flatten,
   gradients,
@@ -8,8 +9,10 @@ import {
   type Program,
   parameterLayout,
   program,
+  type Runtime,
   type Tensor,
   unflatten,
+  withGradient,
 } from "../tensor/index.js";
 import { type AdamwOptions, adamw, clipByNorm, norm } from "./adamw.js";
 import { gptScorer, type Objective, type ObjectiveInput } from "./objective.js";
@@ -30,6 +33,8 @@ export interface TrainStepOptions {
   /** Largest norm of the whole gradient. */
   readonly clip: number;
   readonly dtype?: FloatDType;
+  /** Rows go through the model in this many chunks, forward and back, and their gradients are added; default 1. See `rowChunks`. */
+  readonly chunks?: number;
 }
 
 export type TrainStepInput =
@@ -75,7 +80,7 @@ export function rowsOfStep({ objective, batch }: Pick<TrainStepOptions, "objecti
  * rejected answers share one pass; the reference model's pass stands in the same program and has no gradient.
  */
 export function trainStepProgram(options: TrainStepOptions): TrainStepProgram {
-  const { model, objective, time, scored, pad, clip, dtype = "float32" } = options;
+  const { model, objective, time, scored, pad, clip, dtype = "float32", chunks = 1 } = options;
   const layout = gptLayout(model);
   const vector = { shape: [layout.size], dtype };
   const scalar = { shape: [], dtype };
@@ -102,8 +107,9 @@ export function trainStepProgram(options: TrainStepOptions): TrainStepProgram {
     ({ tokens, targets, weights, positions, reference, ...state }: TrainStepTensors) => {
       const parameters = unflatten(state.parameters, layout);
       const sequences = { tokens, targets, weights, ...(positions !== undefined && { positions }) };
-      const policy = gptScorer(model, parameters, pad);
-      const before = reference && gptScorer(model, unflatten(reference, layout), pad);
+      const copies = chunks === 1 ? [parameters] : Array.from({ length: chunks }, () => renamed(parameters));
+      const policy = gptScorer(model, copies, pad);
+      const before = reference && gptScorer(model, Array(chunks).fill(unflatten(reference, layout)), pad);
       let input: ObjectiveInput = { policy, preferred: sequences, ...(before && { reference: before }) };
       if (needs.has("rejected")) {
         const pairs = answerPairs(sequences);
@@ -112,7 +118,7 @@ export function trainStepProgram(options: TrainStepOptions): TrainStepProgram {
         input = { ...scorers, preferred, rejected };
       }
       const loss = label(objective.loss(input), "loss");
-      const gradient = flatten(gradients(loss, [...parameters.values()]));
+      const gradient = sumOfChunks(loss, copies);
       const gradientNorm = label(norm(gradient), "optimizer.gradient_norm");
       const next = adamw({ ...state, gradient: clipByNorm(gradient, gradientNorm, clip) }, options.adamw);
       return {
@@ -125,6 +131,42 @@ export function trainStepProgram(options: TrainStepOptions): TrainStepProgram {
       };
     },
   );
+}
+
+/** The same values as tensors of their own, so that their gradient can be asked for apart. No operation is added. */
+function renamed(parameters: Parameters): Parameters {
+  return new Map([...parameters].map(([name, value]) => [name, withGradient(value, [value], (grad) => [grad])]));
+}
+
+/**
+ * The gradient of the loss by all parameters, chunk by chunk: joined to a flat vector for each and then added, so that all of a chunk, forward and
+ * back, can be done with before the next begins.
+ */
+function sumOfChunks(loss: Tensor, copies: readonly Parameters[]): Tensor {
+  const each = gradients(
+    loss,
+    copies.flatMap((copy) => [...copy.values()]),
+  );
+  const size = each.length / copies.length;
+  return copies.map((_, chunk) => flatten(each.slice(chunk * size, (chunk + 1) * size))).reduce((a, b) => add(a, b));
+}
+
+/** Bytes of one MLP activation of a chunk: with more, every pass over it goes to memory and back; with fewer, calls cost more than they save. */
+const CHUNK_BYTES = 4e6;
+/** Each chunk is a copy of the graph: more take seconds to compile. */
+const MOST_CHUNKS = 8;
+
+/**
+ * How many chunks a training step is best done in: one where the device has memory of its own; on a CPU by the step's shape alone, the same
+ * on every machine, since it decides the last digits.
+ */
+export function rowChunks(
+  device: Runtime["device"],
+  options: Pick<TrainStepOptions, "model" | "objective" | "batch" | "time">,
+): number {
+  if (device !== "cpu") return 1;
+  const bytes = 4 * rowsOfStep(options) * options.time * options.model.mlp;
+  return Math.min(MOST_CHUNKS, options.batch, Math.ceil(bytes / CHUNK_BYTES));
 }
 
 /** How a GPT's parameters lie in the flat vector. */

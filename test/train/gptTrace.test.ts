@@ -101,7 +101,7 @@ describe.each(["preln", "released"] as const)("a tiny GPT with %s blocks trains 
         },
         ({ parameters: vector, ...sequences }) => {
           const parameters = unflatten(vector, layout);
-          const loss = crossEntropy(gptScorer(model, parameters, PAD), sequences);
+          const loss = crossEntropy(gptScorer(model, [parameters], PAD), sequences);
           const grads = gradients(loss, [...parameters.values()]);
           return {
             logits: gptForward(model, parameters, { tokens: sequences.tokens, pad: PAD }).logits,

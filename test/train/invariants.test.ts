@@ -39,7 +39,7 @@ async function run(rows: readonly { tokens: number[]; targets: number[]; weights
       },
       (inputs) => {
         const parameters = unflatten(inputs.flat, layout);
-        const loss = ssft.loss({ policy: gptScorer(model, parameters, PAD), preferred: inputs });
+        const loss = ssft.loss({ policy: gptScorer(model, [parameters], PAD), preferred: inputs });
         return { loss, gradient: gradients(loss, [inputs.flat])[0]! };
       },
     ),

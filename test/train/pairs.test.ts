@@ -118,7 +118,7 @@ async function run(objective: Objective, pairs: readonly Pair[], options: RunOpt
         const cut = answerPairs(joined);
         const { preferred, rejected } = cut;
         const scorer = (parameters: typeof inputs.flat) => {
-          const one = gptScorer(model, unflatten(parameters, layout), PAD);
+          const one = gptScorer(model, [unflatten(parameters, layout)], PAD);
           return apart ? one : pairScorer(one, cut);
         };
         const input: ObjectiveInput = {

@@ -1,0 +1,73 @@
+import { afterAll, expect, test } from "vitest";
+import { decayMask, type GptConfig, gptParameters, initializeParameters } from "../../src/model/index.js";
+import { recipeNamed } from "../../src/train/objectives/registry.js";
+import { gptLayout, rowChunks, rowsOfStep, trainStepProgram } from "../../src/train/step.js";
+import { cpuEngine } from "../engines.js";
+import { maxDifference } from "../numbers.js";
+
+const engine = cpuEngine();
+afterAll(() => engine.release());
+
+const model: GptConfig = {
+  vocabulary: 13,
+  context: 12,
+  width: 8,
+  blocks: 2,
+  heads: 2,
+  mlp: 16,
+  residual: "pre-ln",
+  epsilon: 1e-5,
+};
+const layout = gptLayout(model);
+const start = (seed: number) =>
+  Float64Array.from(initializeParameters(gptParameters(model), layout, seed), (w) => (w === 1 ? 1 : 4 * w));
+const [batch, time, scored, pad] = [5, 9, 4, 0];
+
+/** One training step in that many chunks, in float64. */
+async function step(method: string, chunks: number) {
+  const objective = recipeNamed(method);
+  const options = { model, objective, batch, time, scored, pad, clip: 1, dtype: "float64" as const, chunks };
+  const adamw = { betas: [0.9, 0.95] as const, epsilon: 1e-8, weightDecay: 0.1 };
+  const rows = rowsOfStep(options);
+  const ids = (length: number, seed: number) =>
+    Int32Array.from({ length: rows * length }, (_, i) => 1 + ((i * 7 + seed * 5 + ((i * i) % 11)) % 12));
+  const executable = await engine.compile(trainStepProgram({ ...options, adamw }));
+  return executable.run({
+    parameters: start(1),
+    reference: start(2),
+    firstMoment: new Float64Array(layout.size),
+    secondMoment: new Float64Array(layout.size),
+    decayMask: Float64Array.from(decayMask(gptParameters(model), layout)),
+    learningRate: Float64Array.of(0.01),
+    bias1: Float64Array.of(0.1),
+    bias2: Float64Array.of(0.05),
+    tokens: ids(time, 1),
+    positions: Int32Array.from({ length: rows * scored }, (_, i) => 2 + ((i * 3) % 7)),
+    targets: ids(scored, 2),
+    weights: Float64Array.from({ length: rows * scored }, (_, i) => Number(i % 5 !== 0)),
+  } as never);
+}
+
+test.each(["ssft", "dpo", "unlearning"])(
+  "rows in chunks, even or not, give the step of all rows at once (%s)",
+  async (method) => {
+    const whole = await step(method, 1);
+    for (const chunks of [2, 3, 5]) {
+      const parts = await step(method, chunks);
+      expect(parts.loss[0]).toBeCloseTo(Number(whole.loss[0]), 12);
+      expect(parts.gradientNorm[0]).toBeCloseTo(Number(whole.gradientNorm[0]), 11);
+      // AdamW's first step divides a gradient by its own size: where that is near 0, rounding counts.
+      const moved = maxDifference(parts.nextFirstMoment as Float64Array, whole.nextFirstMoment as Float64Array);
+      expect(moved).toBeLessThan(1e-13);
+    }
+    expect(Number(whole.gradientNorm[0])).toBeGreaterThan(1e-3);
+  },
+);
+
+test("chunks depend on the shape alone, stay within rows and bounds, and are one on a device with its own memory", () => {
+  const objective = recipeNamed("ssft");
+  const chunks = (rows: number, mlp: number, device: "cpu" | "webgpu" = "cpu") =>
+    rowChunks(device, { model: { ...model, mlp }, objective, batch: rows, time: 100 });
+  expect([chunks(1, 16), chunks(32, 256), chunks(32, 768), chunks(512, 768), chunks(2, 1e6)]).toEqual([1, 1, 3, 8, 2]);
+  expect(chunks(512, 768, "webgpu")).toBe(1);
+});
