@@ -1,0 +1,3 @@
+/** Attacks on safety tuning: soft prompts, discrete search, forced prefixes. Each changes or surrounds a prompt; judging is analysis's work. */
+export * from "./prompts.js";
+export * from "./softPrompt.js";

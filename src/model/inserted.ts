@@ -1,0 +1,134 @@
+import {
+  add,
+  and,
+  broadcastTo,
+  concat,
+  constant,
+  equal,
+  type FloatDType,
+  gather,
+  less,
+  lessEqual,
+  or,
+  reshape,
+  scalar,
+  slice,
+  type Tensor,
+  where,
+} from "../tensor/index.js";
+import type { GptConfig } from "./config.js";
+import {
+  atIndex,
+  causalBias,
+  type Forward,
+  gptBlocks,
+  gptForward,
+  type KeysAndValues,
+  MASKED,
+  type Parameters,
+  parameter,
+  positionTable,
+  recorder,
+  unembed,
+} from "./gpt.js";
+
+/** Embeddings that no token has, placed directly before a prompt's last token: a soft prompt. */
+export interface Inserted {
+  /** Positions are added to them. [batch, slots, width] */
+  readonly embeddings: Tensor;
+  /** How many of its slots each row uses, the first ones; the others do not exist for it. int32 [batch] */
+  readonly lengths: Tensor;
+}
+
+/** Prompts whose last token is still to come. Nothing after it can change what is computed here. */
+export interface PromptStart {
+  readonly cache: readonly KeysAndValues[];
+  /** 0 at tokens before the last one, a large negative number elsewhere. [batch, 1, 1, time - 1] */
+  readonly bias: Tensor;
+  /** Embedding of each prompt's last token, without its position. [batch, width] */
+  readonly last: Tensor;
+  /** Index of each prompt's last token, int32. [batch] */
+  readonly lastIndex: Tensor;
+}
+
+/** Runs the prompts without their last tokens. tokens int32 [batch, time], whatever is no prompt is `pad`; lastIndex int32 [batch]. */
+export function promptStart(
+  config: GptConfig,
+  parameters: Parameters,
+  { tokens, lastIndex, pad }: { readonly tokens: Tensor; readonly lastIndex: Tensor; readonly pad: number },
+): PromptStart {
+  const [batch, time] = tokens.shape as [number, number];
+  const table = parameter(parameters, "embed.weight");
+  const dtype = table.dtype as FloatDType;
+  const start = slice(tokens, 1, 0, time - 1);
+  const isLast = equal(range(time - 1), reshape(lastIndex, [batch, 1]));
+  const hidden = or(equal(start, pad), isLast);
+  const { cache } = gptForward(config, parameters, { tokens: where(hidden, scalar(pad, "int32"), start), pad });
+  return {
+    cache,
+    bias: reshape(where(hidden, scalar(MASKED, dtype), scalar(0, dtype)), [batch, 1, 1, time - 1]),
+    last: gather(table, reshape(atIndex(reshape(tokens, [batch, time, 1]), lastIndex), [batch])),
+    lastIndex,
+  };
+}
+
+/** What follows a `PromptStart`: logits and activations are of the slots, the prompt's last token and `following`, in this order. */
+export interface AfterStart extends Forward {
+  /** For whatever comes next: 0 at keys that exist. [batch, 1, 1, time - 1 + slots + 1 + following] */
+  readonly bias: Tensor;
+}
+
+/**
+ * Goes on from `promptStart`: inserted embeddings, the prompt's last token, and tokens that follow it (teacher forcing). Index `slots` of what it
+ * returns is position k, the one that predicts the first token of the output, whatever a row's length: an inserted embedding shifts what
+ * comes after it by one position. following int32 [batch, m]; padding at its end is harmless, since nothing before looks at it.
+ */
+export function afterStart(
+  config: GptConfig,
+  parameters: Parameters,
+  start: PromptStart,
+  { inserted, following }: { readonly inserted?: Inserted | undefined; readonly following?: Tensor | undefined },
+): AfterStart {
+  const [batch, width] = start.last.shape as [number, number];
+  const dtype = start.last.dtype as FloatDType;
+  const { activations, record } = recorder();
+  const slots = inserted?.embeddings.shape[1] ?? 0;
+  const embedded = concat(
+    [
+      ...(inserted === undefined ? [] : [inserted.embeddings]),
+      reshape(start.last, [batch, 1, width]),
+      ...(following === undefined ? [] : [gather(parameter(parameters, "embed.weight"), following)]),
+    ],
+    1,
+  );
+  const time = embedded.shape[1]!;
+  const inSlots = less(range(time), slots); // [1, time]
+  const lengths = reshape(inserted?.lengths ?? constant(new Int32Array(batch), [batch], "int32"), [batch, 1]);
+
+  // A slot that a row does not use is hidden, and takes no position from what follows.
+  const unused = and(inSlots, lessEqual(lengths, range(time))); // [batch, time]
+  const offset = where(inSlots, range(time), add(add(range(time), -slots), lengths)); // [batch, time]
+  const positions = add(reshape(start.lastIndex, [batch, 1]), offset);
+  const table = positionTable(config, dtype, config.context + slots);
+  const x = add(record("embed", embedded), gather(table, positions));
+
+  const ownKeys = reshape(where(unused, scalar(MASKED, dtype), scalar(0, dtype)), [batch, 1, 1, time]);
+  const ownBias = add(ownKeys, causalBias(time, dtype));
+  const past = broadcastTo(start.bias, start.bias.shape.with(2, time));
+  const { x: out, cache } = gptBlocks(config, parameters, x, concat([past, ownBias], 3), record, start.cache);
+  return {
+    logits: unembed(config, parameters, out, record),
+    activations,
+    cache,
+    bias: concat([start.bias, ownKeys], 3),
+  };
+}
+
+/** 0, 1, ... as int32. [1, size] */
+function range(size: number): Tensor {
+  return constant(
+    Array.from({ length: size }, (_, i) => i),
+    [1, size],
+    "int32",
+  );
+}
