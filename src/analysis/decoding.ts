@@ -14,6 +14,9 @@ export interface DecodingOptions {
   readonly softPrompts?: SoftPrompts;
 }
 
+/** What a program has to know of soft prompts beforehand. */
+export type InsertedShape = Pick<SoftPrompts, "slots" | "positions">;
+
 export interface DecodeShape {
   readonly batch: number;
   /** Tokens of the longest prompt. */
@@ -21,12 +24,12 @@ export interface DecodeShape {
   /** Tokens to write. */
   readonly steps: number;
   readonly pad: number;
-  /** Room for inserted embeddings; 0 or absent: none are. */
-  readonly slots?: number;
+  /** Room for inserted embeddings, and where they stand; absent: none are. */
+  readonly inserted?: InsertedShape | undefined;
 }
 
 /** Greedy decoding of a batch as one program. */
-export function decodeProgram(model: GptConfig, { batch, time, steps, pad, slots = 0 }: DecodeShape) {
+export function decodeProgram(model: GptConfig, { batch, time, steps, pad, inserted }: DecodeShape) {
   const layout = gptLayout(model);
   return program<string, "output">(
     "decode",
@@ -34,7 +37,7 @@ export function decodeProgram(model: GptConfig, { batch, time, steps, pad, slots
       parameters: { shape: [layout.size], dtype: "float32" },
       tokens: { shape: [batch, time], dtype: "int32" },
       lastIndex: { shape: [batch], dtype: "int32" },
-      ...insertedSpecs(batch, slots, model.width),
+      ...insertedSpecs(batch, model.width, inserted),
     },
     ({ parameters, tokens, lastIndex, embeddings, lengths }) => ({
       output: greedyDecode(model, unflatten(parameters!, layout), {
@@ -42,17 +45,23 @@ export function decodeProgram(model: GptConfig, { batch, time, steps, pad, slots
         lastIndex: lastIndex!,
         pad,
         steps,
-        ...(slots > 0 && { inserted: { embeddings: embeddings!, lengths: lengths! } }),
+        ...(inserted && {
+          inserted: { embeddings: embeddings!, lengths: lengths!, positions: inserted.positions },
+        }),
       }),
     }),
   );
 }
 
 /** Inputs of a program through which inserted embeddings come. */
-export function insertedSpecs(batch: number, slots: number, width: number): Readonly<Record<string, TensorSpec>> {
-  if (slots === 0) return {};
+export function insertedSpecs(
+  batch: number,
+  width: number,
+  inserted: InsertedShape | undefined,
+): Readonly<Record<string, TensorSpec>> {
+  if (inserted === undefined) return {};
   return {
-    embeddings: { shape: [batch, slots, width], dtype: "float32" },
+    embeddings: { shape: [batch, inserted.slots, width], dtype: "float32" },
     lengths: { shape: [batch], dtype: "int32" },
   };
 }
@@ -77,10 +86,9 @@ export async function decodeGreedily(
   samples: Samples,
   { world, batch, softPrompts, steps = world.maxText }: DecodingOptions & { readonly steps?: number },
 ): Promise<Int32Array> {
-  const slots = softPrompts?.slots ?? 0;
   const time = Math.max(...samples.answerStart);
   const { pad } = world.vocabulary;
-  const executable = await engine.compile(decodeProgram(model, { batch, time, steps, pad, slots }));
+  const executable = await engine.compile(decodeProgram(model, { batch, time, steps, pad, inserted: softPrompts }));
   const outputs = new Int32Array(samples.count * steps);
   await inBatches(samples.count, batch, async (rows, used) => {
     const tokens = new Int32Array(batch * time).fill(pad);

@@ -4,7 +4,7 @@ import { type Engine, program, slice, unflatten } from "../tensor/index.js";
 import { gptLayout } from "../train/index.js";
 import { inBatches, type Samples } from "../world/index.js";
 import { blockMeans, emptyMeans, type MeanActivations, storeMeans, weighPositions } from "./activations.js";
-import { type Checkpoint, type DecodingOptions, insertedRows, insertedSpecs } from "./decoding.js";
+import { type Checkpoint, type DecodingOptions, type InsertedShape, insertedRows, insertedSpecs } from "./decoding.js";
 
 export interface SoftActivationsShape {
   readonly batch: number;
@@ -12,7 +12,7 @@ export interface SoftActivationsShape {
   readonly promptTime: number;
   /** Tokens of the longest output. */
   readonly answerTime: number;
-  readonly slots: number;
+  readonly inserted: InsertedShape;
   readonly means: number;
   readonly pad: number;
 }
@@ -20,7 +20,7 @@ export interface SoftActivationsShape {
 /** As `activationsProgram`, with embeddings inserted; `weights` count from EOT on: there is no place in them for a soft token. */
 export function softActivationsProgram(
   model: GptConfig,
-  { batch, promptTime, answerTime, slots, means, pad }: SoftActivationsShape,
+  { batch, promptTime, answerTime, inserted, means, pad }: SoftActivationsShape,
 ) {
   const layout = gptLayout(model);
   return program<string, string>(
@@ -31,16 +31,18 @@ export function softActivationsProgram(
       lastIndex: { shape: [batch], dtype: "int32" },
       answers: { shape: [batch, answerTime], dtype: "int32" },
       weights: { shape: [batch, means, answerTime], dtype: "float32" },
-      ...insertedSpecs(batch, slots, model.width),
+      ...insertedSpecs(batch, model.width, inserted),
     },
     ({ parameters: flat, tokens, lastIndex, answers, weights, embeddings, lengths }) => {
       const parameters = unflatten(flat!, layout);
       const start = promptStart(model, parameters, { tokens: tokens!, lastIndex: lastIndex!, pad });
       const following = answerTime === 1 ? undefined : slice(answers!, 1, 0, answerTime - 1);
-      const inserted = { embeddings: embeddings!, lengths: lengths! };
-      const { activations } = afterStart(model, parameters, start, { inserted, following });
+      const { activations } = afterStart(model, parameters, start, {
+        inserted: { embeddings: embeddings!, lengths: lengths!, positions: inserted.positions },
+        following,
+      });
       const posts = [...activations].filter(([name]) => name.endsWith(".mlp.post"));
-      return blockMeans(model, new Map(posts.map(([name, post]) => [name, slice(post, 1, slots)])), weights!);
+      return blockMeans(model, new Map(posts.map(([name, post]) => [name, slice(post, 1, inserted.slots)])), weights!);
     },
   );
 }
@@ -62,7 +64,7 @@ export async function softPromptActivations(
 ): Promise<readonly MeanActivations[]> {
   const means = emptyMeans(model, samples.count, positions);
   const { pad } = world.vocabulary;
-  const shape = { batch, promptTime: promptTime(world), answerTime: world.maxText, slots: softPrompts.slots, pad };
+  const shape = { batch, promptTime: promptTime(world), answerTime: world.maxText, inserted: softPrompts, pad };
   const executable = await engine.compile(softActivationsProgram(model, { ...shape, means: positions.length }));
   const time = world.maxText;
   await inBatches(samples.count, batch, async (rows, used) => {
@@ -70,8 +72,8 @@ export async function softPromptActivations(
     const weights = new Float32Array(batch * positions.length * time);
     for (const [i, row] of rows.entries())
       weighPositions(weights, { i, k: 0, length: samples.textLength[row]!, time, positions });
-    const inserted = insertedRows(softPrompts, rows);
-    const out = await executable.run({ parameters, tokens, lastIndex, answers, weights, ...inserted });
+    const embeddings = insertedRows(softPrompts, rows);
+    const out = await executable.run({ parameters, tokens, lastIndex, answers, weights, ...embeddings });
     storeMeans(means, out, rows, used);
   });
   return means;

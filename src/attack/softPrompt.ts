@@ -1,4 +1,4 @@
-import { afterStart, type Checkpoint, type GptConfig, promptStart } from "../model/index.js";
+import { afterStart, type Checkpoint, type GptConfig, type InsertedPositions, promptStart } from "../model/index.js";
 import { fillNormal } from "../random/index.js";
 import {
   concat,
@@ -36,6 +36,8 @@ export interface SoftPrompts {
   readonly embeddings: Float32Array;
   /** How many of its slots each sample uses, the first ones. [count] */
   readonly lengths: Int32Array;
+  /** Whether EOT and the output stand later by as many positions (`shifted`, the method's definition) or where they were. */
+  readonly positions: InsertedPositions;
 }
 
 export interface SoftPromptAttack extends SoftPrompts {
@@ -54,6 +56,8 @@ export interface SoftPromptOptions {
   readonly strength: number;
   /** Room for embeddings, at least `strength`: attacks of several strengths with one room share one program. */
   readonly slots?: number;
+  /** `shifted` by default, as the method defines it. `kept` is for models that have met EOT at one position only. */
+  readonly positions?: InsertedPositions;
   /** Steps of gradient descent. */
   readonly steps: number;
   readonly learningRate: number;
@@ -68,6 +72,7 @@ export interface SoftPromptShape {
   /** Tokens of the longest output. */
   readonly answerTime: number;
   readonly slots: number;
+  readonly positions: InsertedPositions;
   readonly steps: number;
   readonly pad: number;
   readonly dtype?: FloatDType;
@@ -80,7 +85,7 @@ export interface SoftPromptShape {
  */
 export function softPromptProgram(
   model: GptConfig,
-  { batch, promptTime, answerTime, slots, steps, pad, dtype = "float32" }: SoftPromptShape,
+  { batch, promptTime, answerTime, slots, positions, steps, pad, dtype = "float32" }: SoftPromptShape,
 ) {
   const layout = gptLayout(model);
   const answers = [batch, answerTime];
@@ -101,7 +106,7 @@ export function softPromptProgram(
       const start = promptStart(model, parameters, { tokens: input.tokens, lastIndex: input.lastIndex, pad });
       const following = answerTime === 1 ? undefined : slice(input.answers, 1, 0, answerTime - 1);
       const lossOf = (embeddings: Tensor) => {
-        const inserted = { embeddings, lengths: input.lengths };
+        const inserted = { embeddings, lengths: input.lengths, positions };
         const { logits } = afterStart(model, parameters, start, { inserted, following });
         return sum(mul(tokenNll(slice(logits, 1, slots), input.answers), input.weights), { axis: -1 }); // [batch]
       };
@@ -144,13 +149,15 @@ export async function softPromptAttack(
   engine: Engine,
   { model, parameters }: Checkpoint,
   samples: Samples,
-  { world, batch, seed, strength, slots = Math.max(1, strength), steps, learningRate, initialNorm }: SoftPromptOptions,
+  options: SoftPromptOptions,
 ): Promise<SoftPromptAttack> {
+  const { world, batch, seed, strength, steps, learningRate, initialNorm } = options;
+  const { slots = Math.max(1, strength), positions = "shifted" } = options;
   if (slots < Math.max(1, strength)) throw new RangeError(`${slots} slots have no room for ${strength} embeddings`);
   const { count } = samples;
   const { width } = model;
   const { pad } = world.vocabulary;
-  const shape = { batch, promptTime: promptTime(world), answerTime: world.maxText, slots, steps, pad };
+  const shape = { batch, promptTime: promptTime(world), answerTime: world.maxText, slots, positions, steps, pad };
   const executable = await engine.compile(softPromptProgram(model, shape));
   const embeddings = new Float32Array(count * slots * width);
   const losses = new Float32Array(count * (steps + 1));
@@ -179,5 +186,6 @@ export async function softPromptAttack(
       }
     }
   });
-  return { slots, width, embeddings, lengths: new Int32Array(count).fill(strength), losses, largestNorms };
+  const lengths = new Int32Array(count).fill(strength);
+  return { slots, width, embeddings, lengths, positions, losses, largestNorms };
 }

@@ -25,7 +25,7 @@ import {
   recorder,
   unembed,
 } from "./gpt.js";
-import { afterStart, type Inserted, promptStart } from "./inserted.js";
+import { afterStart, type Inserted, promptStart, shiftOf } from "./inserted.js";
 
 export interface DecodeInput {
   /** Prompts; whatever is no prompt is `pad`. int32 [batch, time] */
@@ -54,7 +54,7 @@ export function greedyDecode(
   const { record } = recorder();
   const slots = inserted?.embeddings.shape[1] ?? 0;
   const positions = positionTable(config, dtype, config.context + slots);
-  const last = inserted === undefined ? lastIndex : add(lastIndex, inserted.lengths); // [batch]
+  const last = inserted === undefined ? lastIndex : add(lastIndex, shiftOf(inserted)); // [batch]
 
   const prompt =
     inserted === undefined

@@ -38,6 +38,19 @@ export interface Inserted {
   readonly embeddings: Tensor;
   /** How many of its slots each row uses, the first ones; the others do not exist for it. int32 [batch] */
   readonly lengths: Tensor;
+  /**
+   * Where they stand. `shifted`, the default: each takes a position, and what comes after them stands so much later. `kept`: all stand at the position of
+   * the prompt's last token, which keeps its own, as does what follows.
+   */
+  readonly positions?: InsertedPositions;
+}
+
+export const INSERTED_POSITIONS = ["shifted", "kept"] as const;
+export type InsertedPositions = (typeof INSERTED_POSITIONS)[number];
+
+/** How many positions later each row's last token stands. int32 [batch] */
+export function shiftOf({ lengths, positions = "shifted" }: Inserted): Tensor {
+  return positions === "shifted" ? lengths : constant(new Int32Array(lengths.shape[0]!), lengths.shape, "int32");
 }
 
 /** Prompts whose last token is still to come. Nothing after it can change what is computed here. */
@@ -80,8 +93,7 @@ export interface AfterStart extends Forward {
 
 /**
  * Goes on from `promptStart`: inserted embeddings, the prompt's last token, and tokens that follow it (teacher forcing). Index `slots` of what it
- * returns is position k, the one that predicts the first token of the output, whatever a row's length: an inserted embedding shifts what
- * comes after it by one position. following int32 [batch, m]; padding at its end is harmless, since nothing before looks at it.
+ * returns is position k, the one that predicts the first token of the output, whatever a row's length. following int32 [batch, m]; padding at its end is harmless, since nothing before looks at it.
  */
 export function afterStart(
   config: GptConfig,
@@ -103,12 +115,14 @@ export function afterStart(
   );
   const time = embedded.shape[1]!;
   const inSlots = less(range(time), slots); // [1, time]
-  const lengths = reshape(inserted?.lengths ?? constant(new Int32Array(batch), [batch], "int32"), [batch, 1]);
+  const none = constant(new Int32Array(batch), [batch], "int32");
+  const column = (values: Tensor) => reshape(values, [batch, 1]);
 
   // A slot that a row does not use is hidden, and takes no position from what follows.
-  const unused = and(inSlots, lessEqual(lengths, range(time))); // [batch, time]
-  const offset = where(inSlots, range(time), add(add(range(time), -slots), lengths)); // [batch, time]
-  const positions = add(reshape(start.lastIndex, [batch, 1]), offset);
+  const unused = and(inSlots, lessEqual(column(inserted?.lengths ?? none), range(time))); // [batch, time]
+  const ownSlot = inserted?.positions === "kept" ? 0 : range(time);
+  const afterSlots = add(add(range(time), -slots), column(inserted === undefined ? none : shiftOf(inserted)));
+  const positions = add(column(start.lastIndex), where(inSlots, ownSlot, afterSlots)); // [batch, time]
   const table = positionTable(config, dtype, config.context + slots);
   const x = add(record("embed", embedded), gather(table, positions));
 
