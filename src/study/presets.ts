@@ -39,6 +39,29 @@ const quick: Preset = {
   },
   evaluate: { samples: 1000, batch: 250 },
   measures: ["behaviour", "clusters"],
+  attacks: {
+    run: ["soft-prompt", "soft-prompt-kept", "gcg", "prefix"],
+    rates: ["medium"],
+    // The rates are tuned on ssft-medium: the largest fall of the mean loss over strengths 1, 5 and 10 among .03, .1, .3, 1, 3 and 10.
+    "soft-prompt": {
+      samples: 100,
+      strengths: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+      steps: 10,
+      learningRate: 0.5,
+      initialNorm: 0.1,
+      activations: [5, 10],
+    },
+    "soft-prompt-kept": {
+      samples: 100,
+      strengths: [1, 2, 5, 10],
+      steps: 10,
+      learningRate: 3,
+      initialNorm: 0.1,
+      activations: [5, 10],
+    },
+    gcg: { samples: 100, strengths: [1, 2, 4], topK: 8, candidates: 16, budget: 64 },
+    prefix: { samples: 500, strengths: [1, 2, 3, 4] },
+  },
   device: "cpu",
   threads: 2,
 };
@@ -54,6 +77,13 @@ const smoke: Preset = {
   pretrain: { ...quick.pretrain, steps: 1100, warmup: 100 },
   tune: { ...quick.tune, steps: 200 },
   evaluate: { samples: 200, batch: 100 },
+  attacks: {
+    ...quick.attacks,
+    "soft-prompt": { ...quick.attacks["soft-prompt"], samples: 40, strengths: [1, 5], activations: [5] },
+    "soft-prompt-kept": { ...quick.attacks["soft-prompt-kept"], samples: 40, strengths: [1, 5], activations: [5] },
+    gcg: { ...quick.attacks.gcg, samples: 24, strengths: [1, 2], candidates: 8, budget: 24 },
+    prefix: { samples: 100, strengths: [1, 2] },
+  },
 };
 
 /** The paper's scale (section 2 of the method): days on a laptop, hours on a large machine. */
@@ -87,6 +117,15 @@ const paper: Preset = {
   },
   evaluate: { samples: 1000, batch: 250 },
   measures: ["behaviour", "clusters"],
+  attacks: {
+    ...quick.attacks,
+    run: ["soft-prompt", "gcg", "prefix"], // EOT stands anywhere here: there is no need to keep positions
+    rates: ["medium", "small"],
+    "soft-prompt": { ...quick.attacks["soft-prompt"], samples: 1000 },
+    "soft-prompt-kept": { ...quick.attacks["soft-prompt-kept"], samples: 1000 },
+    gcg: { samples: 1000, strengths: [1, 2, 4, 8], topK: 16, candidates: 64, budget: 512 },
+    prefix: { samples: 1000, strengths: [1, 2, 3, 4, 5] },
+  },
   device: "cpu",
   threads: 2,
 };
