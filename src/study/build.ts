@@ -2,6 +2,7 @@ import type { World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { type EngineSource, engineSource } from "./engines.js";
 import type { Stage } from "./stage.js";
+import { attackStages } from "./stages/attack.js";
 import { behaviourStage, type TrainedModel } from "./stages/behaviour.js";
 import { clustersStage } from "./stages/clusters.js";
 import { INSTRUCT, pretrainStage } from "./stages/pretrain.js";
@@ -32,6 +33,7 @@ export function buildStudy(config: StudyConfig, world: World, engine: EngineSour
       const behaviour = behaviourStage(config, world, model, engine);
       if (config.measures.includes("behaviour")) stages.push(behaviour);
       if (config.measures.includes("clusters")) stages.push(clustersStage(config, world, model, behaviour, engine));
+      stages.push(...attackStages(config, world, model, engine));
     }
   }
   return stages;
