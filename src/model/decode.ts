@@ -15,7 +15,7 @@ import {
 import type { GptConfig } from "./config.js";
 import {
   atIndex,
-  gptBlocks,
+  gptBlock,
   gptForward,
   type KeysAndValues,
   MASKED,
@@ -46,20 +46,20 @@ export interface DecodeInput {
 export function greedyDecode(
   config: GptConfig,
   parameters: Parameters,
-  { tokens, lastIndex, pad, steps, inserted }: DecodeInput,
+  { steps, inserted, ...prompts }: DecodeInput,
 ): Tensor {
-  const [batch] = tokens.shape as [number, number];
+  const [batch] = prompts.tokens.shape as [number, number];
   const table = parameter(parameters, "embed.weight");
   const dtype = table.dtype as FloatDType;
   const { record } = recorder();
-  const slots = inserted?.embeddings.shape[1] ?? 0;
-  const positions = positionTable(config, dtype, config.context + slots);
-  const last = inserted === undefined ? lastIndex : add(lastIndex, shiftOf(inserted)); // [batch]
+  const context = config.context + (inserted?.embeddings.shape[1] ?? 0);
+  const positions = positionTable({ ...config, context }, dtype);
+  const lastIndex = inserted === undefined ? prompts.lastIndex : add(prompts.lastIndex, shiftOf(inserted));
 
   const prompt =
     inserted === undefined
-      ? wholePrompts(config, parameters, { tokens, lastIndex, pad })
-      : withInserted(config, parameters, { tokens, lastIndex, pad, inserted });
+      ? wholePrompts(config, parameters, prompts)
+      : withInserted(config, parameters, { ...prompts, inserted });
   let next = argmax(prompt.logits); // [batch]
   const written = [next];
   let { cache, bias } = prompt;
@@ -67,10 +67,14 @@ export function greedyDecode(
   const visible = constant(new Float32Array(batch), [batch, 1, 1, 1], dtype);
   for (let step = 1; step < steps; step++) {
     bias = concat([bias, visible], 3);
-    const embedded = add(gather(table, next), gather(positions, add(last, step))); // [batch, width]
-    const out = gptBlocks(config, parameters, reshape(embedded, [batch, 1, config.width]), bias, record, cache);
-    cache = out.cache;
-    next = argmax(unembed(config, parameters, reshape(out.x, [batch, config.width]), record));
+    const embedded = add(gather(table, next), gather(positions, add(lastIndex, step))); // [batch, width]
+    let x = reshape(embedded, [batch, 1, config.width]);
+    cache = cache.map((past, index) => {
+      const { keys, values, x: out } = gptBlock(config, parameters, index, x, bias, record, past);
+      x = out;
+      return { keys, values };
+    });
+    next = argmax(unembed(config, parameters, reshape(x, [batch, config.width]), record));
     written.push(next);
   }
   return concat(

@@ -58,17 +58,13 @@ export function parameter(parameters: Parameters, name: string): Tensor {
 /** 0 where query t may look at key s (s <= t and s is no padding), a large negative number elsewhere. [batch, 1, time, time] */
 export function attentionBias(tokens: Tensor, pad: number, dtype: FloatDType): Tensor {
   const [batch, time] = tokens.shape as [number, number];
-  const keep = reshape(not(equal(tokens, pad)), [batch, 1, 1, time]);
-  return where(keep, causalBias(time, dtype), scalar(MASKED, dtype));
-}
-
-/** 0 where query t may look at key s <= t, a large negative number elsewhere. [1, 1, time, time] */
-export function causalBias(time: number, dtype: FloatDType): Tensor {
-  return constant(
+  const causal = constant(
     Array.from({ length: time * time }, (_, i) => (i % time <= Math.floor(i / time) ? 0 : MASKED)),
     [1, 1, time, time],
     dtype,
   );
+  const keep = reshape(not(equal(tokens, pad)), [batch, 1, 1, time]);
+  return where(keep, causal, scalar(MASKED, dtype));
 }
 
 /** [batch, time, 3 width] -> queries, keys, values, each [batch, heads, time, width / heads] */
@@ -107,8 +103,7 @@ export interface KeysAndValues {
   readonly values: Tensor;
 }
 
-/** Names an activation and hands it on. */
-export type Record = (name: string, value: Tensor) => Tensor;
+type Record = (name: string, value: Tensor) => Tensor;
 
 /**
  * One block. x [batch, time, width]; bias broadcasts to [batch, heads, time, past + time]. With `past`, queries look at its keys
@@ -152,28 +147,9 @@ export function gptBlock(
   return { x: record(`${block}.resid_post`, add(middle, out)), keys, values };
 }
 
-/** All blocks, one after another; `past` are the keys and values of what came before, by block. x and bias as in `gptBlock`. */
-export function gptBlocks(
-  config: GptConfig,
-  parameters: Parameters,
-  x: Tensor,
-  bias: Tensor,
-  record: Record,
-  past?: readonly KeysAndValues[],
-): { readonly x: Tensor; readonly cache: readonly KeysAndValues[] } {
-  const cache: KeysAndValues[] = [];
-  let stream = x;
-  for (let index = 0; index < config.blocks; index++) {
-    const { keys, values, x: next } = gptBlock(config, parameters, index, stream, bias, record, past?.[index]);
-    cache.push({ keys, values });
-    stream = next;
-  }
-  return { x: stream, cache };
-}
-
-/** The positions table of a model: sinusoidal, fixed, and so as long as one likes. [rows, width] */
-export function positionTable(config: GptConfig, dtype: FloatDType, rows: number = config.context): Tensor {
-  return constant(sinusoidalPositions(rows, config.width), [rows, config.width], dtype);
+/** The positions table of a model: sinusoidal, fixed. [context, width] */
+export function positionTable(config: GptConfig, dtype: FloatDType): Tensor {
+  return constant(sinusoidalPositions(config.context, config.width), [config.context, config.width], dtype);
 }
 
 /**
@@ -190,8 +166,13 @@ export function gptForward(
   const dtype = table.dtype as FloatDType;
   const embedded = record("embed", embeddings ?? gather(table, tokens)); // [batch, time, width]
   const bias = attentionBias(tokens, pad, dtype);
-  const positioned = add(embedded, slice(positions ?? positionTable(config, dtype), 0, 0, tokens.shape[1]!));
-  const { x, cache } = gptBlocks(config, parameters, positioned, bias, record);
+  let x = add(embedded, slice(positions ?? positionTable(config, dtype), 0, 0, tokens.shape[1]!));
+  const cache: KeysAndValues[] = [];
+  for (let index = 0; index < config.blocks; index++) {
+    const { keys, values, x: next } = gptBlock(config, parameters, index, x, bias, record);
+    cache.push({ keys, values });
+    x = next;
+  }
   return { logits: unembed(config, parameters, x, record), activations, cache };
 }
 

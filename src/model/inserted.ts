@@ -19,9 +19,9 @@ import {
 import type { GptConfig } from "./config.js";
 import {
   atIndex,
-  causalBias,
+  attentionBias,
   type Forward,
-  gptBlocks,
+  gptBlock,
   gptForward,
   type KeysAndValues,
   MASKED,
@@ -123,15 +123,21 @@ export function afterStart(
   const ownSlot = inserted?.positions === "kept" ? 0 : range(time);
   const afterSlots = add(add(range(time), -slots), column(inserted === undefined ? none : shiftOf(inserted)));
   const positions = add(column(start.lastIndex), where(inSlots, ownSlot, afterSlots)); // [batch, time]
-  const table = positionTable(config, dtype, config.context + slots);
-  const x = add(record("embed", embedded), gather(table, positions));
+  const table = positionTable({ ...config, context: config.context + slots }, dtype);
 
   const ownKeys = reshape(where(unused, scalar(MASKED, dtype), scalar(0, dtype)), [batch, 1, 1, time]);
-  const ownBias = add(ownKeys, causalBias(time, dtype));
-  const past = broadcastTo(start.bias, start.bias.shape.with(2, time));
-  const { x: out, cache } = gptBlocks(config, parameters, x, concat([past, ownBias], 3), record, start.cache);
+  // Token 1 everywhere and padding 0: nothing but the order of the tokens.
+  const causal = attentionBias(constant(new Int32Array(time).fill(1), [1, time], "int32"), 0, dtype);
+  const ownBias = add(ownKeys, causal);
+  const bias = concat([broadcastTo(start.bias, start.bias.shape.with(2, time)), ownBias], 3);
+  let x = add(record("embed", embedded), gather(table, positions));
+  const cache = start.cache.map((past, index) => {
+    const { keys, values, x: out } = gptBlock(config, parameters, index, x, bias, record, past);
+    x = out;
+    return { keys, values };
+  });
   return {
-    logits: unembed(config, parameters, out, record),
+    logits: unembed(config, parameters, x, record),
     activations,
     cache,
     bias: concat([start.bias, ownKeys], 3),
