@@ -100,7 +100,7 @@ async function readStages(folder: string): Promise<Pick<RunData, "times" | "dive
   return { times, diverged, world };
 }
 
-const TEXT_FIELDS = ["measure", "metric", "checkpoint", "set", "branch", "matrix"] as const;
+const TEXT_FIELDS = ["measure", "metric", "checkpoint", "set", "branch", "outcome", "matrix"] as const;
 const NUMBER_FIELDS = ["block", "index", "alpha", "step", "seed", "value", "n", "low", "high", "chance"] as const;
 
 /** A row with absent fields left out (files write them as null or not at all), each field of its type. */

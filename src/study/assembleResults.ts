@@ -66,7 +66,7 @@ export async function assembleResults(
     measures.map(([measure, gathered]) => ({
       measure,
       stages: [...gathered.stages],
-      rows: measure === "attacks" ? newestRows(gathered.rows) : gathered.rows,
+      rows: REPLACEABLE.has(measure) ? newestRows(gathered.rows) : gathered.rows,
     })),
     files,
   );
@@ -80,6 +80,9 @@ export async function assembleResults(
   for (const name of await files.list(folder))
     if (name.endsWith(".json") && !kept.has(name)) await files.remove(join(folder, name));
 }
+
+/** Measures to which an attack that was asked for adds rows. */
+const REPLACEABLE: ReadonlySet<string> = new Set(["attacks", "clusters"]);
 
 /** One row for each quantity, the last: an attack that was asked for again with other settings takes the place of the one before. */
 function newestRows(rows: readonly ResultRow[]): ResultRow[] {

@@ -2,7 +2,7 @@ import type { World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { type EngineSource, engineSource } from "./engines.js";
 import type { Stage } from "./stage.js";
-import { attackStages } from "./stages/attack.js";
+import { attackStages } from "./stages/attacks.js";
 import { behaviourStage, type TrainedModel } from "./stages/behaviour.js";
 import { clustersStage } from "./stages/clusters.js";
 import { INSTRUCT, pretrainStage } from "./stages/pretrain.js";

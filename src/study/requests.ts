@@ -8,7 +8,8 @@ import type { EngineSource } from "./engines.js";
 import { errorCode, type FileSystem, nodeFileSystem, writeAtomically } from "./fileSystem.js";
 import { sha256 } from "./manifest.js";
 import type { Stage } from "./stage.js";
-import { type AttackSettings, attackStage } from "./stages/attack.js";
+import type { AttackSettings } from "./stages/attack.js";
+import { stagesOfAttack } from "./stages/attacks.js";
 import type { TrainedModel } from "./stages/behaviour.js";
 import { INSTRUCT } from "./stages/pretrain.js";
 
@@ -58,9 +59,9 @@ export function requestedStages(
   return requests.flatMap(({ attack, checkpoint, settings }) =>
     models
       .filter((model) => model.checkpoint === checkpoint)
-      .map((model) => {
+      .flatMap((model) => {
         const suffix = ` (request ${sha256(canonicalJson(settings as JsonValue)).slice(0, 8)})`;
-        return attackStage(config, world, model, { attack, settings }, engine, suffix);
+        return stagesOfAttack(config, world, model, { attack, settings }, engine, suffix);
       }),
   );
 }

@@ -13,6 +13,8 @@ export interface ResultRow {
   readonly set?: string;
   /** `A`, `B`, `mixed`; absent: all together. */
   readonly branch?: string;
+  /** On a jailbreak set or an attack: of the successful or of the failed attempts alone; absent: of all. */
+  readonly outcome?: "success" | "failure";
   /** 1-based, as the paper counts. */
   readonly block?: number;
   /** `mlp.fc`, `mlp.proj`, ... */
@@ -20,6 +22,7 @@ export interface ResultRow {
   /** Whatever the metric counts: singular direction, attack strength, q of the activation mean. */
   readonly index?: number;
   readonly alpha?: number;
+  /** Of tuning, 1-based: measured after that many steps; absent: of the final checkpoint. */
   readonly step?: number;
   /** Absent: over all seeds. */
   readonly seed?: number;
@@ -40,6 +43,7 @@ export const RESULT_COLUMNS = [
   "checkpoint",
   "set",
   "branch",
+  "outcome",
   "block",
   "matrix",
   "index",

@@ -6,7 +6,7 @@ import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import { RESULT_COLUMNS, RESULTS_SCHEMA, type ResultRow, type ResultsFile } from "./results.js";
 import { writeIfChanged } from "./runStudy.js";
 
-const TEXT_COLUMNS = ["measure", "metric", "checkpoint", "set", "branch", "matrix"] as const;
+const TEXT_COLUMNS = ["measure", "metric", "checkpoint", "set", "branch", "outcome", "matrix"] as const;
 const WHOLE_COLUMNS = ["block", "index", "step", "seed", "n"] as const;
 
 type Column = (typeof RESULT_COLUMNS)[number];
@@ -72,7 +72,7 @@ const rowSchema = z.object({
   measure: z.string(),
   metric: z.string(),
   value: z.number(),
-  ...{ checkpoint: text, set: text, branch: text, matrix: text },
+  ...{ checkpoint: text, set: text, branch: text, matrix: text, outcome: z.enum(["success", "failure"]).nullish() },
   ...{ block: cell, index: cell, alpha: cell, step: cell, seed: cell, n: cell, low: cell, high: cell, chance: cell },
 });
 const fileSchema = z.object({

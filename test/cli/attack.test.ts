@@ -29,7 +29,7 @@ beforeAll(async () => {
     "pretrain.warmup": 1,
     "tune.steps": 2,
     "evaluate.samples": 16,
-    measures: "[behaviour]",
+    measures: "[behaviour, clusters]",
     "attacks.soft-prompt.samples": 12,
     "attacks.soft-prompt.strengths": "[1, 2]",
     "attacks.soft-prompt.activations": "[2]",
@@ -118,6 +118,22 @@ describe("in a study", () => {
       ["2/q10/block0", [12, 16]],
       ["2/success", [12]],
     ]);
+  });
+
+  test("attacked samples are measured against the class means, in every block, all and by outcome", async () => {
+    const clusters = (await openRun(runFolder)).results("clusters");
+    const attacked = await clusters.where({ set: "soft-prompt-2" });
+    expect(new Set(attacked.map(({ metric, index }) => `${metric} ${index}`))).toEqual(
+      new Set(["tau 1", "tau 10", "cosine-tau 1", "cosine-tau 10", "norm 1", "norm 10"]),
+    );
+    // Of twelve samples rows 4 .. 7 are in the measured half.
+    for (const row of attacked) expect(row).toMatchObject({ checkpoint: "ssft-medium", block: 1, n: 4 });
+    // A model of a few steps is never right: all attempts failed.
+    expect(attacked.filter(({ outcome }) => outcome === "success")).toEqual([]);
+    const all = attacked.filter(({ outcome }) => outcome === undefined);
+    const failed = attacked.filter(({ outcome }) => outcome === "failure");
+    expect(failed.map(({ value }) => value)).toEqual(all.map(({ value }) => value));
+    expect(all).toHaveLength(6);
   });
 });
 

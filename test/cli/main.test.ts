@@ -294,9 +294,9 @@ describe("results", () => {
   test("CSV has every column, full precision, and quotes what needs it; tables show no control character", async () => {
     const { out } = await results("--format", "csv");
     expect(out.split("\n")[0]).toBe(
-      "measure,metric,checkpoint,set,branch,block,matrix,index,alpha,step,seed,value,n,low,high,chance",
+      "measure,metric,checkpoint,set,branch,outcome,block,matrix,index,alpha,step,seed,value,n,low,high,chance",
     );
-    expect(out).toContain("clusters,auc,instruct,,,1,,,,,,0.51234567,1000,0.48,0.54,0.5\n");
+    expect(out).toContain("clusters,auc,instruct,,,,1,,,,,,0.51234567,1000,0.48,0.54,0.5\n");
     expect(out).toContain('"evil\u001b[2J,""name"""');
     expect((await results()).out).not.toContain("\u001b");
   });

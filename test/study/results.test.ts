@@ -24,6 +24,7 @@ const full: Required<ResultRow> = {
     checkpoint: "ssft-medium",
     set: "safe",
     branch: "A",
+    outcome: "success",
     block: 2,
     matrix: "mlp.fc",
   },

@@ -91,14 +91,6 @@ export function attackStage(
   };
 }
 
-/** What the study attacks by itself: the tuned checkpoints of `attacks.rates`, with each attack of `attacks.run`. */
-export function attackStages(config: StudyConfig, world: World, model: TrainedModel, engine: EngineSource): Stage[] {
-  const { run, rates } = config.attacks;
-  const tuned = config.tune.methods.some((method) => rates.some((rate) => model.checkpoint === `${method}-${rate}`));
-  if (!tuned) return [];
-  return run.map((attack) => attackStage(config, world, model, { attack, settings: config.attacks[attack] }, engine));
-}
-
 /** Forward passes per sample, for the plan; a backward pass counts as one more. */
 function passesOf({ attack, settings }: AttackOn): number {
   const each =
