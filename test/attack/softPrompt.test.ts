@@ -58,10 +58,10 @@ describe.each(["aligned", "packed"] as const)("in a world whose layout is %s", (
       const at = i * 2 * row; // six slots, of which three are used
       expect(
         difference(mixed.embeddings.subarray(at, at + row), one.embeddings.subarray(from * row, (from + 1) * row)),
-      ).toBeLessThan(1e-5);
+      ).toBeLessThan(1e-6);
       expect(
         difference(mixed.losses.subarray(i * 11, (i + 1) * 11), one.losses.subarray(from * 11, (from + 1) * 11)),
-      ).toBeLessThan(1e-5);
+      ).toBeLessThan(1e-6);
     }
   });
 
@@ -76,7 +76,7 @@ describe.each(["aligned", "packed"] as const)("in a world whose layout is %s", (
     const found = await softPromptActivations(engine, checkpoint, written, { ...read, softPrompts: none });
     for (const [q, { blocks }] of expected.entries())
       for (const [block, data] of blocks.entries())
-        expect(difference(found[q]!.blocks[block]!, data)).toBeLessThan(1e-5);
+        expect(difference(found[q]!.blocks[block]!, data)).toBeLessThan(1e-6);
   });
 
   test.each(["shifted", "kept"] as const)(
