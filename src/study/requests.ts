@@ -5,7 +5,7 @@ import type { World } from "../world/index.js";
 import { canonicalJson, type JsonValue } from "./canonicalJson.js";
 import { ATTACKS, type AttackName, attackSchemas, type StudyConfig } from "./config.js";
 import type { EngineSource } from "./engines.js";
-import { errorCode, type FileSystem, nodeFileSystem, writeAtomically } from "./fileSystem.js";
+import { asUserError, errorCode, type FileSystem, nodeFileSystem, writeAtomically } from "./fileSystem.js";
 import { sha256 } from "./manifest.js";
 import type { Stage } from "./stage.js";
 import type { AttackSettings } from "./stages/attack.js";
@@ -92,8 +92,9 @@ export async function addRequest(
 
 async function requestFiles(runFolder: string, files: FileSystem): Promise<string[]> {
   const names = await files.list(join(runFolder, REQUESTS)).catch((error: unknown) => {
-    if (errorCode(error) === "ENOENT") return [];
-    throw error;
+    // What is wrong with the run's folder itself is told when it is used.
+    if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR") return [];
+    throw asUserError(error, "read the requests of", runFolder);
   });
   return names
     .filter((name) => /^[0-9]{4,}\.json$/.test(name))
