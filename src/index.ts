@@ -1,5 +1,6 @@
 /** Nullscope as a library: everything the command line does, in a few lines. */
 export * from "./analysis/index.js";
+export * from "./attack/index.js";
 export * from "./model/index.js";
 export * from "./random/index.js";
 export { openRun } from "./study/openRun.js";

@@ -1,20 +1,21 @@
-import { type GptConfig, greedyDecode } from "../model/index.js";
-import { type Engine, program, unflatten } from "../tensor/index.js";
+import type { SoftPrompts } from "../attack/index.js";
+import { type Checkpoint, type GptConfig, greedyDecode } from "../model/index.js";
+import { type Engine, program, type TensorData, type TensorSpec, unflatten } from "../tensor/index.js";
 import { gptLayout } from "../train/index.js";
-import type { Samples, World } from "../world/index.js";
-import { inBatches } from "./inBatches.js";
+import { inBatches, type Samples, type World } from "../world/index.js";
 
-/** A model at one checkpoint: its shape and its weights as one flat vector. */
-export interface Checkpoint {
-  readonly model: GptConfig;
-  readonly parameters: Float32Array;
-}
+export type { Checkpoint } from "../model/index.js";
 
 export interface DecodingOptions {
   readonly world: World;
   /** Samples that go through the model at once. */
   readonly batch: number;
+  /** Embeddings inserted between each sample's text and EOT. */
+  readonly softPrompts?: SoftPrompts;
 }
+
+/** What a program has to know of soft prompts beforehand. */
+export type InsertedShape = Pick<SoftPrompts, "slots" | "positions">;
 
 export interface DecodeShape {
   readonly batch: number;
@@ -23,38 +24,71 @@ export interface DecodeShape {
   /** Tokens to write. */
   readonly steps: number;
   readonly pad: number;
+  /** Room for inserted embeddings, and where they stand; absent: none are. */
+  readonly inserted?: InsertedShape | undefined;
 }
 
 /** Greedy decoding of a batch as one program. */
-export function decodeProgram(model: GptConfig, { batch, time, steps, pad }: DecodeShape) {
+export function decodeProgram(model: GptConfig, { batch, time, steps, pad, inserted }: DecodeShape) {
   const layout = gptLayout(model);
-  return program(
+  return program<string, "output">(
     "decode",
     {
       parameters: { shape: [layout.size], dtype: "float32" },
       tokens: { shape: [batch, time], dtype: "int32" },
       lastIndex: { shape: [batch], dtype: "int32" },
+      ...insertedSpecs(batch, model.width, inserted),
     },
-    ({ parameters, tokens, lastIndex }) => ({
-      output: greedyDecode(model, unflatten(parameters, layout), { tokens, lastIndex, pad, steps }),
+    ({ parameters, tokens, lastIndex, embeddings, lengths }) => ({
+      output: greedyDecode(model, unflatten(parameters!, layout), {
+        tokens: tokens!,
+        lastIndex: lastIndex!,
+        pad,
+        steps,
+        ...(inserted && {
+          inserted: { embeddings: embeddings!, lengths: lengths!, positions: inserted.positions },
+        }),
+      }),
     }),
   );
 }
 
+/** Inputs of a program through which inserted embeddings come. */
+export function insertedSpecs(
+  batch: number,
+  width: number,
+  inserted: InsertedShape | undefined,
+): Readonly<Record<string, TensorSpec>> {
+  if (inserted === undefined) return {};
+  return {
+    embeddings: { shape: [batch, inserted.slots, width], dtype: "float32" },
+    lengths: { shape: [batch], dtype: "int32" },
+  };
+}
+
+/** The values of those inputs for some rows. */
+export function insertedRows(softPrompts: SoftPrompts | undefined, rows: Int32Array): Record<string, TensorData> {
+  if (softPrompts === undefined) return {};
+  const size = softPrompts.slots * softPrompts.width;
+  const embeddings = new Float32Array(rows.length * size);
+  for (const [i, row] of rows.entries())
+    embeddings.set(softPrompts.embeddings.subarray(row * size, (row + 1) * size), i * size);
+  return { embeddings, lengths: rows.map((row) => softPrompts.lengths[row]!) };
+}
+
 /**
- * What the model writes by itself after each prompt, greedily, one token for each of the longest text: [count, maxText] ids. A sample's own
+ * What the model writes by itself after each prompt, greedily, one token for each of the longest text (or `steps`): [count, steps] ids. A sample's own
  * output is its first `textLength` tokens. The true answer is never fed.
  */
 export async function decodeGreedily(
   engine: Engine,
   { model, parameters }: Checkpoint,
   samples: Samples,
-  { world, batch }: DecodingOptions,
+  { world, batch, softPrompts, steps = world.maxText }: DecodingOptions & { readonly steps?: number },
 ): Promise<Int32Array> {
-  const steps = world.maxText;
   const time = Math.max(...samples.answerStart);
   const { pad } = world.vocabulary;
-  const executable = await engine.compile(decodeProgram(model, { batch, time, steps, pad }));
+  const executable = await engine.compile(decodeProgram(model, { batch, time, steps, pad, inserted: softPrompts }));
   const outputs = new Int32Array(samples.count * steps);
   await inBatches(samples.count, batch, async (rows, used) => {
     const tokens = new Int32Array(batch * time).fill(pad);
@@ -63,7 +97,7 @@ export async function decodeGreedily(
       tokens.set(samples.tokens.subarray(from, from + samples.answerStart[row]!), i * time);
     }
     const lastIndex = rows.map((row) => samples.answerStart[row]! - 1);
-    const { output } = await executable.run({ parameters, tokens, lastIndex });
+    const { output } = await executable.run({ parameters, tokens, lastIndex, ...insertedRows(softPrompts, rows) });
     outputs.set((output as Int32Array).subarray(0, used * steps), rows[0]! * steps);
   });
   return outputs;

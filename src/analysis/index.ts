@@ -3,4 +3,5 @@ export * from "./activations.js";
 export * from "./behaviour.js";
 export * from "./clusters.js";
 export * from "./decoding.js";
+export * from "./softActivations.js";
 export * from "./spectrum.js";

@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
 import { nullscopeVersion } from "../study/runConfig.js";
+import { registerAttack } from "./attack.js";
 import { registerData } from "./data.js";
 import { registerDoctor } from "./doctor.js";
 import { registerGraph } from "./graph.js";
@@ -41,6 +42,7 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
 3 done, but the loss of a stage diverged; 130 stopped by Ctrl-C.`,
     );
   registerStudy(program, io);
+  registerAttack(program, io);
   registerReport(program, io);
   registerResults(program, io);
   registerData(program, io);

@@ -4,11 +4,13 @@ import { UserError } from "../errors.js";
 import { assembleResults } from "../study/assembleResults.js";
 import { buildStudy } from "../study/build.js";
 import { resolveDevice } from "../study/devices.js";
+import { engineSource } from "../study/engines.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import { planStages, type StudySummary } from "../study/graph.js";
 import { loadWorld } from "../study/loadWorld.js";
 import { openRun } from "../study/openRun.js";
 import { PRESETS } from "../study/presets.js";
+import { readRequests, requestedStages } from "../study/requests.js";
 import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
 import { runConfigText } from "../study/runConfig.js";
 import { runStudy } from "../study/runStudy.js";
@@ -71,8 +73,11 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   const resolved = await resolveConfig({ ...options, source });
   // Stages are identified by the device that runs them, so it is known, and known to work, before anything else.
   const config = { ...resolved, device: await resolveDevice(resolved.device) };
-  const stages = buildStudy(config, await loadWorld(config.world));
   const runFolder = join(options.runs, config.name);
+  const world = await loadWorld(config.world);
+  const engine = engineSource(config);
+  const own = buildStudy(config, world, engine);
+  const stages = [...own, ...requestedStages(config, world, own, await readRequests(runFolder), engine)];
 
   if (options.plan) {
     const plan = await planStages(stages, runFolder, nodeFileSystem);
@@ -83,6 +88,14 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   await runToEnd(stages, runFolder, runConfigText(config), options.json === true, io);
 }
 
+/** What a command does in its own way at the end of its stages. */
+export interface EndOfRun {
+  /** Runs while the run is held, before the results are gathered; not after an interruption. */
+  readonly finished?: () => Promise<void>;
+  /** Prints the first answer for people; the behaviour of every checkpoint by default. */
+  readonly answer?: (runFolder: string, io: Io) => Promise<void>;
+}
+
 /** Runs the stages in `runFolder` in front of `io`, gathers the results, and sets the exit code. */
 export async function runToEnd(
   stages: readonly Stage[],
@@ -90,6 +103,7 @@ export async function runToEnd(
   configText: string,
   json: boolean,
   io: Io,
+  { finished, answer = printBehaviour }: EndOfRun = {},
 ): Promise<void> {
   const view = json ? jsonView(io) : linesView(io);
   const stop = stopAtCtrlC(io);
@@ -110,6 +124,7 @@ export async function runToEnd(
         reportedAt = performance.now();
       },
       finish: async ({ ran }) => {
+        await finished?.();
         await assembleResults(stages, runFolder);
         report = await reportOf(runFolder, ran.length > 0);
       },
@@ -120,7 +135,7 @@ export async function runToEnd(
   }
   if (json)
     io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
-  if (!json && !summary.interrupted) await printBehaviour(runFolder, io);
+  if (!json && !summary.interrupted) await answer(runFolder, io);
   conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), io);
 }
 

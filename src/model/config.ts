@@ -16,6 +16,12 @@ export interface GptConfig {
   readonly epsilon: number;
 }
 
+/** A model at one checkpoint: its shape and its weights as one flat vector. */
+export interface Checkpoint {
+  readonly model: GptConfig;
+  readonly parameters: Float32Array;
+}
+
 /** How a parameter begins and whether weight decay acts on it. */
 export interface ParameterSpec {
   readonly name: string;

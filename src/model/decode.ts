@@ -8,6 +8,7 @@ import {
   gather,
   reshape,
   scalar,
+  slice,
   type Tensor,
   where,
 } from "../tensor/index.js";
@@ -24,6 +25,7 @@ import {
   recorder,
   unembed,
 } from "./gpt.js";
+import { afterStart, type Inserted, promptStart, shiftOf } from "./inserted.js";
 
 export interface DecodeInput {
   /** Prompts; whatever is no prompt is `pad`. int32 [batch, time] */
@@ -33,6 +35,8 @@ export interface DecodeInput {
   readonly pad: number;
   /** How many tokens to write. */
   readonly steps: number;
+  /** Embeddings between each prompt and its last token. */
+  readonly inserted?: Inserted;
 }
 
 /**
@@ -42,21 +46,24 @@ export interface DecodeInput {
 export function greedyDecode(
   config: GptConfig,
   parameters: Parameters,
-  { tokens, lastIndex, pad, steps }: DecodeInput,
+  { steps, inserted, ...prompts }: DecodeInput,
 ): Tensor {
-  const [batch, time] = tokens.shape as [number, number];
+  const [batch] = prompts.tokens.shape as [number, number];
   const table = parameter(parameters, "embed.weight");
   const dtype = table.dtype as FloatDType;
-  const positions = positionTable(config, dtype);
   const { record } = recorder();
+  const context = config.context + (inserted?.embeddings.shape[1] ?? 0);
+  const positions = positionTable({ ...config, context }, dtype);
+  const lastIndex = inserted === undefined ? prompts.lastIndex : add(prompts.lastIndex, shiftOf(inserted));
 
-  const prompt = gptForward(config, parameters, { tokens, pad });
-  const last = atIndex(prompt.activations.get(`blocks.${config.blocks - 1}.resid_post`)!, lastIndex);
-  let next = argmax(unembed(config, parameters, last, record)); // [batch]
+  const prompt =
+    inserted === undefined
+      ? wholePrompts(config, parameters, prompts)
+      : withInserted(config, parameters, { ...prompts, inserted });
+  let next = argmax(prompt.logits); // [batch]
   const written = [next];
-  let cache: readonly KeysAndValues[] = prompt.cache;
+  let { cache, bias } = prompt;
   // Keys of padding stay hidden; a new token's key may stand behind them, since positions are in the embeddings.
-  let bias = reshape(where(equal(tokens, pad), scalar(MASKED, dtype), scalar(0, dtype)), [batch, 1, 1, time]);
   const visible = constant(new Float32Array(batch), [batch, 1, 1, 1], dtype);
   for (let step = 1; step < steps; step++) {
     bias = concat([bias, visible], 3);
@@ -74,4 +81,35 @@ export function greedyDecode(
     written.map((ids) => reshape(ids, [batch, 1])),
     1,
   );
+}
+
+interface ReadPrompts {
+  /** At each prompt's last token. [batch, vocabulary] */
+  readonly logits: Tensor;
+  readonly cache: readonly KeysAndValues[];
+  /** 0 at keys that exist. [batch, 1, 1, keys] */
+  readonly bias: Tensor;
+}
+
+type Prompts = Pick<DecodeInput, "tokens" | "lastIndex" | "pad">;
+
+function wholePrompts(config: GptConfig, parameters: Parameters, { tokens, lastIndex, pad }: Prompts): ReadPrompts {
+  const [batch, time] = tokens.shape as [number, number];
+  const { cache, activations } = gptForward(config, parameters, { tokens, pad });
+  const last = atIndex(activations.get(`blocks.${config.blocks - 1}.resid_post`)!, lastIndex);
+  const dtype = last.dtype as FloatDType;
+  return {
+    logits: unembed(config, parameters, last, recorder().record),
+    cache,
+    bias: reshape(where(equal(tokens, pad), scalar(MASKED, dtype), scalar(0, dtype)), [batch, 1, 1, time]),
+  };
+}
+
+function withInserted(
+  config: GptConfig,
+  parameters: Parameters,
+  { inserted, ...prompts }: Prompts & { readonly inserted: Inserted },
+): ReadPrompts {
+  const { logits, ...rest } = afterStart(config, parameters, promptStart(config, parameters, prompts), { inserted });
+  return { ...rest, logits: reshape(slice(logits, 1, logits.shape[1]! - 1), [logits.shape[0]!, config.vocabulary]) };
 }

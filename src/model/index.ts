@@ -3,3 +3,4 @@ export * from "./config.js";
 export * from "./decode.js";
 export * from "./gpt.js";
 export * from "./initialize.js";
+export * from "./inserted.js";

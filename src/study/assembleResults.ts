@@ -63,7 +63,11 @@ export async function assembleResults(
   const measures = [...byMeasure].sort(([a], [b]) => (a < b ? -1 : 1));
   await writeResults(
     runFolder,
-    measures.map(([measure, gathered]) => ({ measure, stages: [...gathered.stages], rows: gathered.rows })),
+    measures.map(([measure, gathered]) => ({
+      measure,
+      stages: [...gathered.stages],
+      rows: REPLACEABLE.has(measure) ? newestRows(gathered.rows) : gathered.rows,
+    })),
     files,
   );
   const folder = join(runFolder, "results");
@@ -75,6 +79,19 @@ export async function assembleResults(
   }
   for (const name of await files.list(folder))
     if (name.endsWith(".json") && !kept.has(name)) await files.remove(join(folder, name));
+}
+
+/** Measures to which an attack that was asked for adds rows. */
+const REPLACEABLE: ReadonlySet<string> = new Set(["attacks", "clusters"]);
+
+/** One row for each quantity, the last: an attack that was asked for again with other settings takes the place of the one before. */
+function newestRows(rows: readonly ResultRow[]): ResultRow[] {
+  const newest = new Map<string, ResultRow>();
+  for (const row of rows) {
+    const { value: _, n: __, low: ___, high: ____, chance: _____, ...quantity } = row;
+    newest.set(canonicalJson(quantity), row);
+  }
+  return [...newest.values()];
 }
 
 async function writeJson(files: FileSystem, path: string, value: unknown): Promise<void> {

@@ -2,6 +2,7 @@ import type { World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { type EngineSource, engineSource } from "./engines.js";
 import type { Stage } from "./stage.js";
+import { attackStages } from "./stages/attacks.js";
 import { behaviourStage, type TrainedModel } from "./stages/behaviour.js";
 import { clustersStage } from "./stages/clusters.js";
 import { dynamicsStage } from "./stages/dynamics.js";
@@ -55,6 +56,7 @@ export function buildStudy(config: StudyConfig, world: World, engine: EngineSour
         ...(tuning !== undefined && dynamicsSteps(config, tuning).length > 0
           ? [dynamicsStage(config, world, { ...model, tuning }, engine)]
           : []),
+        ...attackStages(config, world, model, engine),
       ];
     }),
   ];

@@ -31,6 +31,46 @@ export type Control = (typeof CONTROLS)[number];
 
 const distinct = (items: readonly unknown[]) => new Set(items).size === items.length;
 
+/** Strengths are what an attack's curve is drawn over: soft tokens, letters that may change, tokens that are forced. */
+const strengths = (most: number) =>
+  z.array(positive(most)).min(1).max(100).refine(distinct, "must differ from each other");
+const attacked = positive(1_000_000);
+
+const softPrompt = z.strictObject({
+  /** How many of the unsafe test samples are attacked. */
+  samples: attacked,
+  strengths: strengths(1000),
+  steps: positive(100),
+  learningRate: z.number().gt(0).max(1e6),
+  /** Expected norm of the random embeddings that the descent starts from. */
+  initialNorm: z.number().min(0).lt(1),
+  /** Strengths whose activations are kept and measured as sets of their own. */
+  activations: z.array(positive(1000)).max(100).refine(distinct, "must differ from each other"),
+});
+
+/** Attacks by name, each with its settings. */
+export const attackSchemas = {
+  "soft-prompt": softPrompt,
+  "soft-prompt-kept": softPrompt,
+  gcg: z.strictObject({
+    samples: attacked,
+    strengths: strengths(1000),
+    topK: positive(100_000),
+    candidates: positive(MAX_BATCH),
+    /** Forward passes per sample and strength. */
+    budget: positive(1_000_000),
+  }),
+  prefix: z.strictObject({ samples: attacked, strengths: strengths(1000) }),
+};
+
+export const ATTACKS = [
+  "soft-prompt",
+  "soft-prompt-kept",
+  "gcg",
+  "prefix",
+] as const satisfies readonly (keyof typeof attackSchemas)[];
+export type AttackName = (typeof ATTACKS)[number];
+
 /** The configuration of a study. Strict: a key that is not here is an error, never ignored. */
 export const studySchema = z.strictObject({
   /** The run's folder under `runs/`. */
@@ -107,6 +147,13 @@ export const studySchema = z.strictObject({
     .array(z.enum(["behaviour", "clusters"]))
     .min(1)
     .refine(distinct, "must differ from each other"),
+  /** Attacks that search, on the tuned checkpoints of some rates; jailbreak sets are no part of this, every checkpoint meets them. */
+  attacks: z.strictObject({
+    run: z.array(z.enum(ATTACKS)).refine(distinct, "must differ from each other"),
+    /** Names of tune.rates; a rate that the study does not have is passed over. */
+    rates: z.array(word).refine(distinct, "must differ from each other"),
+    ...attackSchemas,
+  }),
   /** Where programs run. `auto`: WebGPU where there is a graphics adapter, else the CPU. */
   device: z.enum(["cpu", "webgpu", "cuda", "auto"]),
   threads: positive(1024),

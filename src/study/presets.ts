@@ -49,6 +49,29 @@ const quick: Preset = {
   },
   evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
   measures: ["behaviour", "clusters"],
+  attacks: {
+    run: ["soft-prompt", "soft-prompt-kept", "gcg", "prefix"],
+    rates: ["medium"],
+    // Learning rates tuned on ssft-medium, strengths 1, 5 and 10, for the lowest mean loss after ten steps: shifted .3 and .5 of .03 to 10, kept 3 of .3 to 10.
+    "soft-prompt": {
+      samples: 80,
+      strengths: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+      steps: 10,
+      learningRate: 0.5,
+      initialNorm: 0.1,
+      activations: [5, 10],
+    },
+    "soft-prompt-kept": {
+      samples: 80,
+      strengths: [1, 2, 5, 10],
+      steps: 10,
+      learningRate: 3,
+      initialNorm: 0.1,
+      activations: [5, 10],
+    },
+    gcg: { samples: 64, strengths: [1, 2, 4], topK: 8, candidates: 16, budget: 64 },
+    prefix: { samples: 500, strengths: [1, 2, 3, 4] },
+  },
   device: "cpu",
   threads: 2,
 };
@@ -64,6 +87,14 @@ const smoke: Preset = {
   pretrain: { ...quick.pretrain, steps: 1100, warmup: 100 },
   tune: { ...quick.tune, steps: 150, dynamics: { fractions: [0.1, 0.5, 1], rates: ["medium"] } },
   evaluate: { samples: 200, dynamicsSamples: 48, batch: 100 },
+  attacks: {
+    ...quick.attacks,
+    run: ["soft-prompt", "gcg", "prefix"],
+    "soft-prompt": { ...quick.attacks["soft-prompt"], samples: 24, strengths: [1, 5], activations: [5] },
+    "soft-prompt-kept": { ...quick.attacks["soft-prompt-kept"], samples: 24, strengths: [1, 5], activations: [5] },
+    gcg: { samples: 16, strengths: [2], topK: 8, candidates: 8, budget: 24 },
+    prefix: { samples: 100, strengths: [1, 2] },
+  },
 };
 
 /** The paper's scale (section 2 of the method): days on a laptop, hours on a large machine. */
@@ -105,6 +136,15 @@ const paper: Preset = {
   },
   evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
   measures: ["behaviour", "clusters"],
+  attacks: {
+    ...quick.attacks,
+    run: ["soft-prompt", "gcg", "prefix"], // EOT stands anywhere here: there is no need to keep positions
+    rates: ["medium", "small"],
+    "soft-prompt": { ...quick.attacks["soft-prompt"], samples: 1000 },
+    "soft-prompt-kept": { ...quick.attacks["soft-prompt-kept"], samples: 1000 },
+    gcg: { samples: 1000, strengths: [1, 2, 4, 8], topK: 16, candidates: 64, budget: 512 },
+    prefix: { samples: 1000, strengths: [1, 2, 3, 4, 5] },
+  },
   device: "cpu",
   threads: 2,
 };

@@ -3,6 +3,7 @@ export { branchEvidence } from "./branchEvidence.js";
 export type { CompiledGrammar } from "./compile.js";
 export { createSamples } from "./generate.js";
 export { generateWorld, type WorldOptions } from "./generateWorld.js";
+export { inBatches } from "./inBatches.js";
 export { type DecodedSample, decode, readRow, type SampleRow, trueOutput } from "./judge.js";
 export { parseWorld } from "./parse.js";
 export {

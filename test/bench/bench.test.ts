@@ -78,7 +78,15 @@ describe("the bench command", () => {
 
   it("has a file for every part that the documentation names", () => {
     const files = readdirSync(new URL("../../bench/", import.meta.url)).filter((name) => name.endsWith(".mjs"));
-    expect(files.sort()).toEqual(["cost.mjs", "decode.mjs", "pretrain.mjs", "startup.mjs", "step.mjs", "world.mjs"]);
+    expect(files.sort()).toEqual([
+      "cost.mjs",
+      "decode.mjs",
+      "pretrain.mjs",
+      "soft-prompt.mjs",
+      "startup.mjs",
+      "step.mjs",
+      "world.mjs",
+    ]);
   });
 });
 

@@ -1,0 +1,141 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { closest } from "fastest-levenshtein";
+import { UserError } from "../errors.js";
+import { buildStudy } from "../study/build.js";
+import { ATTACKS, type AttackName } from "../study/config.js";
+import { resolveDevice } from "../study/devices.js";
+import { engineSource } from "../study/engines.js";
+import { nodeFileSystem } from "../study/fileSystem.js";
+import { planStages } from "../study/graph.js";
+import { loadWorld } from "../study/loadWorld.js";
+import { openRun } from "../study/openRun.js";
+import { addRequest, readRequests, requestedStages, trainedModels } from "../study/requests.js";
+import { resolveConfig } from "../study/resolveConfig.js";
+import { largestStrength } from "../study/stages/attack.js";
+import type { World } from "../world/index.js";
+import { clean, type Io } from "./io.js";
+import { findRun, gather, wholeNumber } from "./options.js";
+import { runToEnd } from "./study.js";
+
+interface AttackOptions {
+  readonly checkpoint: string;
+  readonly attack: string;
+  readonly strength?: string;
+  readonly samples?: number;
+  readonly set?: readonly string[];
+  readonly runs: string;
+  readonly threads?: number;
+  readonly json?: true;
+}
+
+/** Adds `nullscope attack`. */
+export function registerAttack(program: Command, io: Io): void {
+  program
+    .command("attack")
+    .description("Attack a checkpoint of a finished run, and add what comes of it to the run's results and report.")
+    .argument("<run>", "a run's name, or its folder")
+    .requiredOption("--checkpoint <name>", "the checkpoint, as in instruct or ssft-medium; on every seed of the run")
+    .requiredOption("--attack <name>", `one of ${ATTACKS.join(", ")}`)
+    .option("--strength <n,...>", "soft tokens, letters that may change, or forced tokens; default: the run's own")
+    .option("--samples <n>", "how many of the unsafe test samples", wholeNumber("--samples", 1, 1_000_000))
+    .option("--set <key=value>", "change a setting of the attack, as in learningRate=3; may be repeated", gather)
+    .option("--runs <dir>", "folder of the runs", "runs")
+    .option(
+      "--threads <n>",
+      "threads of the engine; the results do not depend on it",
+      wholeNumber("--threads", 1, 1024),
+    )
+    .option("--json", "print events for machines, one JSON object a line")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  nullscope attack quick --checkpoint ssft-small --attack soft-prompt
+  nullscope attack quick --checkpoint ssft-medium --attack gcg --strength 1,2,4,8 --set budget=512
+  nullscope attack quick --checkpoint instruct --attack prefix --samples 200`,
+    )
+    .action(async (run: string, options: AttackOptions) => attack(run, options, io));
+}
+
+async function attack(run: string, options: AttackOptions, io: Io): Promise<void> {
+  const runFolder = await findRun(run, options.runs);
+  await openRun(runFolder); // says in one sentence when the folder is no run
+  const name = known("attack", options.attack, ATTACKS);
+  const strengths = options.strength === undefined ? undefined : strengthList(options.strength);
+  const source = join(runFolder, "config.yaml");
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const changed = await resolveConfig({
+    source,
+    set: [
+      ...(options.set ?? []).map((change) => `attacks.${name}.${change}`),
+      ...(strengths === undefined ? [] : [`attacks.${name}.strengths=[${strengths.join(", ")}]`]),
+      ...(options.samples === undefined ? [] : [`attacks.${name}.samples=${options.samples}`]),
+    ],
+    ...threads,
+  });
+  // The run's own stages are those of its configuration as it stands, whatever this attack changes.
+  const resolved = await resolveConfig({ source, ...threads });
+  const config = { ...resolved, device: await resolveDevice(resolved.device) };
+  const world = await loadWorld(config.world);
+  if (strengths !== undefined) checkStrengths(name, strengths, world);
+
+  const engine = engineSource(config);
+  const study = buildStudy(config, world, engine);
+  const own = [...study, ...requestedStages(config, world, study, await readRequests(runFolder), engine)];
+  const models = trainedModels(study);
+  const checkpoint = known("checkpoint", options.checkpoint, [...new Set(models.map((model) => model.checkpoint))]);
+  const { stages } = await planStages(own, runFolder, nodeFileSystem);
+  const done = stages.filter((stage) => stage.done).map(({ stage }) => stage);
+  for (const model of models)
+    if (model.checkpoint === checkpoint && !done.includes(model.stage))
+      throw new UserError(
+        `The run ${run} has no finished checkpoint ${checkpoint} of seed ${model.seed}; finish it with "nullscope study ${source}" first.`,
+      );
+  // config.yaml stays as it is: what was asked for lies in the run's requests.
+  const request = { attack: name, checkpoint, settings: changed.attacks[name] };
+  const requested = requestedStages(config, world, study, [request], engine);
+  await runToEnd([...done, ...requested], runFolder, await readFile(source, "utf8"), options.json === true, io, {
+    finished: () => addRequest(runFolder, request),
+    answer: () => printAttack(runFolder, name, checkpoint, io),
+  });
+}
+
+function known<T extends string>(what: string, given: string, names: readonly T[]): T {
+  const found = names.find((name) => name === given);
+  if (found !== undefined) return found;
+  throw new UserError(
+    `There is no ${what} ${JSON.stringify(given)}; did you mean ${JSON.stringify(closest(given, names))}? There are: ${names.join(", ")}.`,
+  );
+}
+
+function strengthList(text: string): number[] {
+  const strengths = text.split(",").map((part) => wholeNumber("--strength", 1, 1000)(part.trim()));
+  if (new Set(strengths).size < strengths.length)
+    throw new UserError(`--strength ${text} names a strength twice; name each once.`);
+  return strengths;
+}
+
+function checkStrengths(name: AttackName, strengths: readonly number[], world: World): void {
+  const most = largestStrength(name, world);
+  const tooMuch = strengths.find((strength) => strength > most);
+  if (tooMuch === undefined) return;
+  throw new UserError(
+    `--strength ${tooMuch} is too much for ${name}: this world's texts have ${world.minText} to ${world.maxText} letters, so it is at most ${most}.`,
+  );
+}
+
+/** Success and refusal at each strength. */
+async function printAttack(runFolder: string, set: string, checkpoint: string, io: Io): Promise<void> {
+  const rows = await (await openRun(runFolder)).results("attacks").where({ set, checkpoint, branch: undefined });
+  const share = (value: number) => value.toFixed(3);
+  for (const row of rows.filter(({ metric }) => metric === "success")) {
+    const refused = rows.find(
+      ({ metric, index, seed }) => metric === "null" && index === row.index && seed === row.seed,
+    );
+    io.out(
+      `${clean(set)} on ${clean(checkpoint)} seed ${row.seed}, strength ${row.index}: success ${share(row.value)} [${share(row.low!)}, ${share(row.high!)}], refusal ${share(refused!.value)}, n ${row.n}\n`,
+    );
+  }
+}

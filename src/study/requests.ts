@@ -1,0 +1,117 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { UserError } from "../errors.js";
+import type { World } from "../world/index.js";
+import { canonicalJson, type JsonValue } from "./canonicalJson.js";
+import { ATTACKS, type AttackName, attackSchemas, type StudyConfig } from "./config.js";
+import type { EngineSource } from "./engines.js";
+import { asUserError, errorCode, type FileSystem, nodeFileSystem, writeAtomically } from "./fileSystem.js";
+import { sha256 } from "./manifest.js";
+import type { Stage } from "./stage.js";
+import type { AttackSettings } from "./stages/attack.js";
+import { stagesOfAttack } from "./stages/attacks.js";
+import type { TrainedModel } from "./stages/behaviour.js";
+import { INSTRUCT } from "./stages/pretrain.js";
+
+/** Folder of a run in which what was asked for after the study is remembered, one file a request: `0001.json`, ... */
+const REQUESTS = "requests";
+
+/** An attack that was asked for by itself, with all its settings: every later study of the run counts it among its stages. */
+export interface AttackRequest {
+  readonly attack: AttackName;
+  readonly checkpoint: string;
+  readonly settings: AttackSettings;
+}
+
+const requestSchema = z
+  .strictObject({
+    schema: z.literal("nullscope/attack-request@1"),
+    attack: z.enum(ATTACKS),
+    checkpoint: z.string().min(1).max(100),
+    settings: z.unknown(),
+  })
+  .transform(({ attack, checkpoint, settings }, context): AttackRequest => {
+    const parsed = attackSchemas[attack].safeParse(settings);
+    if (parsed.success) return { attack, checkpoint, settings: parsed.data };
+    context.addIssue({ code: "custom", message: "settings that the attack does not have" });
+    return z.NEVER;
+  });
+
+/** The models of a study, from its stages. */
+export function trainedModels(stages: readonly Stage[]): TrainedModel[] {
+  return stages
+    .filter(({ kind }) => kind === "pretrain" || kind === "tune")
+    .map((stage) => {
+      const { checkpoint = INSTRUCT, seed } = stage.config as { readonly checkpoint?: string; readonly seed: number };
+      return { stage, checkpoint, seed };
+    });
+}
+
+/** The stages of the requests, on every seed of their checkpoints. A checkpoint that the study no longer has gives none. */
+export function requestedStages(
+  config: StudyConfig,
+  world: World,
+  stages: readonly Stage[],
+  requests: readonly AttackRequest[],
+  engine: EngineSource,
+): Stage[] {
+  const models = trainedModels(stages);
+  return requests.flatMap(({ attack, checkpoint, settings }) =>
+    models
+      .filter((model) => model.checkpoint === checkpoint)
+      .flatMap((model) => {
+        const suffix = ` (request ${sha256(canonicalJson(settings as JsonValue)).slice(0, 8)})`;
+        return stagesOfAttack(config, world, model, { attack, settings }, engine, suffix);
+      }),
+  );
+}
+
+/** The run's requests, oldest first. @throws UserError for a file that is none. */
+export async function readRequests(runFolder: string, files: FileSystem = nodeFileSystem): Promise<AttackRequest[]> {
+  return Promise.all((await requestFiles(runFolder, files)).map((name) => readRequest(runFolder, name, files)));
+}
+
+/** Remembers a request, as the newest; asked for again, an older one becomes the newest. The run's lock must be held. */
+export async function addRequest(
+  runFolder: string,
+  request: AttackRequest,
+  files: FileSystem = nodeFileSystem,
+): Promise<void> {
+  const names = await requestFiles(runFolder, files);
+  const text = `${canonicalJson({ schema: "nullscope/attack-request@1", ...request } as unknown as JsonValue)}\n`;
+  const newest = names.at(-1);
+  const same: string[] = [];
+  for (const name of names)
+    if (new TextDecoder().decode(await files.read(join(runFolder, REQUESTS, name))) === text) same.push(name);
+  if (newest !== undefined && same.includes(newest)) return;
+  const next = String(Number.parseInt(newest ?? "0", 10) + 1).padStart(4, "0");
+  await files.ensureFolder(join(runFolder, REQUESTS));
+  await writeAtomically(files, join(runFolder, REQUESTS, `${next}.json`), new TextEncoder().encode(text));
+  for (const name of same) await files.remove(join(runFolder, REQUESTS, name));
+}
+
+async function requestFiles(runFolder: string, files: FileSystem): Promise<string[]> {
+  const names = await files.list(join(runFolder, REQUESTS)).catch((error: unknown) => {
+    // What is wrong with the run's folder itself is told when it is used.
+    if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR") return [];
+    throw asUserError(error, "read the requests of", runFolder);
+  });
+  return names
+    .filter((name) => /^[0-9]{4,}\.json$/.test(name))
+    .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+}
+
+async function readRequest(runFolder: string, name: string, files: FileSystem): Promise<AttackRequest> {
+  const path = join(runFolder, REQUESTS, name);
+  const refuse = (why: string) =>
+    new UserError(`${path} is no request for an attack (${why}); delete it, and ask again with "nullscope attack".`);
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder().decode(await files.read(path)));
+  } catch (error) {
+    throw refuse(errorCode(error) ?? "no valid JSON");
+  }
+  const parsed = requestSchema.safeParse(json);
+  if (!parsed.success) throw refuse(parsed.error.issues[0]?.message ?? "its form is wrong");
+  return parsed.data;
+}
