@@ -40,7 +40,7 @@ async function run(config: StudyConfig, name: string): Promise<{ folder: string;
 
 describe("the tunings of a study", () => {
   test("methods at every rate, controls at theirs, dynamics where they are asked for", async () => {
-    const config = await tiny();
+    const config = await tiny("tune.dynamics.fractions=[0.01, 0.05, 0.1, 0.25, 0.5, 1]");
     const names = tuningsOf(config, 0).map(({ method, rate }) => `${method}-${rate}`);
     const methods = ["ssft", "dpo", "unlearning"];
     expect(names).toEqual([
@@ -146,12 +146,8 @@ describe("a study of every method", () => {
     expect((await load("dpo-medium@10")).parameters).toEqual(after.parameters);
     const distance = async (name: string) =>
       Math.hypot(...(await load(name)).parameters.map((weight, i) => weight - before.parameters[i]!));
-    const [one, three, five] = [
-      await distance("dpo-medium@1"),
-      await distance("dpo-medium@3"),
-      await distance("dpo-medium@5"),
-    ];
-    expect(0 < one && one < three && three < five).toBe(true);
+    const [three, all] = [await distance("dpo-medium@3"), await distance("dpo-medium")];
+    expect(0 < three && three < all).toBe(true);
     await expect(load("dpo-large")).rejects.toThrow(/has no checkpoint "dpo-large"; it has instruct, ssft-medium/);
     await expect(load("dpo-medium@4")).rejects.toThrow(/no step "4"; steps kept: 0, 3, 10\./);
     await expect(load("instruct@1")).rejects.toThrow(/steps kept: none/);
