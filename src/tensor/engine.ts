@@ -83,8 +83,43 @@ function feed(
 const copyProgram = (shape: Shape, dtype: DType) =>
   program("copy", { value: { shape, dtype } }, ({ value }) => ({ copy: stopGradient(value) }));
 
-export function createEngine(runtime: Runtime): Engine {
-  const sessions = new Map<string, Promise<Session>>();
+/** A session, and how many runs it is in the middle of. */
+interface OpenSession {
+  readonly session: Promise<Session>;
+  running: number;
+}
+
+export interface EngineOptions {
+  /**
+   * How many sessions stay open, 4 by default. Each keeps the memory of its largest run, so the one that was idle longest is closed for a new
+   * one, and opened anew when its program runs again. All by default where outputs stay on the device: they are their session's.
+   */
+  readonly openSessions?: number;
+}
+
+export function createEngine(
+  runtime: Runtime,
+  { openSessions = runtime.keeps ? Number.POSITIVE_INFINITY : 4 }: EngineOptions = {},
+): Engine {
+  // In the order of their last use.
+  const sessions = new Map<string, OpenSession>();
+
+  /** The session of this key, opened where it is not, and now the last one used. */
+  function sessionOf(key: string, open: () => Promise<Session>): OpenSession {
+    const found = sessions.get(key) ?? { session: open(), running: 0 };
+    sessions.delete(key);
+    sessions.set(key, found);
+    for (const [other, { session, running }] of sessions) {
+      if (sessions.size <= openSessions) break;
+      if (other === key || running > 0) continue;
+      sessions.delete(other);
+      void session.then(
+        (one) => one.release(),
+        () => {}, // whoever asked for it was told
+      );
+    }
+    return found;
+  }
 
   function resident(value: RuntimeTensor | DeviceTensor): Resident {
     const { dtype, shape } = value;
@@ -113,22 +148,26 @@ export function createEngine(runtime: Runtime): Engine {
       const model = emitOnnx(program, { device: runtime.device });
       const kept: readonly string[] = runtime.keeps ? keep : [];
       const key = `${kept.join()}:${latin1(model)}`;
-      let session = sessions.get(key);
-      if (session === undefined) {
+      const open = () => {
         // ONNX Runtime fuses x sigmoid(x) into an operator that has no float64 kernel and then fails.
         const fuse = !Object.values<Tensor>({ ...program.inputs, ...program.outputs }).some(
           ({ dtype }) => dtype === "float64",
         );
-        session = runtime.createSession(model, { fuse, keep: kept });
-        sessions.set(key, session);
-      }
-      const compiled = await session;
+        return runtime.createSession(model, { fuse, keep: kept });
+      };
+      await sessionOf(key, open).session;
       return {
         program,
         run: async (feeds) => {
-          const out: Record<string, TensorData | DeviceTensor | Resident> = {
-            ...(await compiled.run(feed(program, feeds))),
-          };
+          const one = sessionOf(key, open);
+          one.running++;
+          let results: Readonly<Record<string, TensorData | DeviceTensor>>;
+          try {
+            results = await (await one.session).run(feed(program, feeds));
+          } finally {
+            one.running--;
+          }
+          const out: Record<string, TensorData | DeviceTensor | Resident> = { ...results };
           for (const name of keep) {
             const { dtype, shape } = program.outputs[name];
             const value = out[name] as TensorData | DeviceTensor;
@@ -145,7 +184,7 @@ export function createEngine(runtime: Runtime): Engine {
     async release() {
       const open = [...sessions.values()];
       sessions.clear();
-      for (const session of open) await (await session).release();
+      for (const { session } of open) await (await session).release();
     },
   };
   return engine;

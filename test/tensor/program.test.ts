@@ -135,6 +135,35 @@ test("programs of one structure share one session", async () => {
   await other.release();
 });
 
+test("idle sessions are closed for new ones, never one that runs, and opened anew when their program runs again", async () => {
+  const log: string[] = [];
+  const { createSession } = engine.runtime;
+  const counting: typeof engine.runtime = {
+    ...engine.runtime,
+    createSession: async (...args) => {
+      const session = await createSession(...args);
+      log.push("open");
+      return { ...session, release: async () => void log.push("close") };
+    },
+  };
+  const { createEngine } = await import("../../src/tensor/index.js");
+  const other = createEngine(counting, { openSessions: 2 });
+  const build = (size: number) => program("p", { x: { shape: [size], dtype: "float32" } }, ({ x }) => ({ y: sum(x) }));
+  const [three, four, five] = [
+    await other.compile(build(3)),
+    await other.compile(build(4)),
+    await other.compile(build(5)),
+  ];
+  expect([...log].sort()).toEqual(["close", "open", "open", "open"]);
+  const sums = await Promise.all(
+    [three!, four!, five!].map(async (one, i) => (await one.run({ x: new Float32Array(3 + i).fill(1) })).y[0]),
+  );
+  expect(sums).toEqual([3, 4, 5]);
+  expect(log.filter((word) => word === "open").length).toBeGreaterThan(3);
+  await other.release();
+  expect(log.filter((word) => word === "close")).toHaveLength(log.filter((word) => word === "open").length);
+});
+
 test("an array of the wrong size or type is refused with the program's and the input's name", async () => {
   const compiled = await engine.compile(
     program("p", { x: { shape: [2, 3], dtype: "float32" } }, ({ x }) => ({ y: sum(x) })),
