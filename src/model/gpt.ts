@@ -89,7 +89,7 @@ export function splitHeads(x: Tensor, parts: number, heads: number): Tensor[] {
 }
 
 /** Which rows of a sequence are asked for. */
-interface Asked {
+export interface Asked {
   /** 1 at [b, i, t] where t is the i-th asked position of row b. [batch, asked, time] */
   readonly selection: Tensor;
   /** As attentionBias, for these queries. [batch, 1, asked, time] */
@@ -97,7 +97,7 @@ interface Asked {
 }
 
 /** positions int32 [batch, asked]. The selection is a product with 0s and 1s, exact, and its gradient another. */
-function askedRows(positions: Tensor, tokens: Tensor, pad: number, dtype: FloatDType): Asked {
+export function askedRows(positions: Tensor, tokens: Tensor, pad: number, dtype: FloatDType): Asked {
   const [batch, time] = tokens.shape as [number, number];
   const column = reshape(positions, [batch, positions.shape[1]!, 1]);
   const every = constant(

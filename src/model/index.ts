@@ -4,3 +4,4 @@ export * from "./decode.js";
 export * from "./gpt.js";
 export * from "./initialize.js";
 export * from "./inserted.js";
+export * from "./sharedPrefix.js";

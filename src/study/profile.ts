@@ -4,7 +4,15 @@ import { join } from "node:path";
 import { decodeGreedily, meanActivations } from "../analysis/index.js";
 import { gptParameters, initializeParameters } from "../model/index.js";
 import { createEngine, type Engine, matmul, onnxRuntime, program } from "../tensor/index.js";
-import { freshState, gptLayout, pretrain, pretrainBatches, scoredPositions, train } from "../train/index.js";
+import {
+  freshState,
+  gptLayout,
+  pretrain,
+  pretrainBatches,
+  scoredPositions,
+  sharedPromptTokens,
+  train,
+} from "../train/index.js";
 import { testSet, type World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { type ProfileEvent, type ProfileTables, profileTables } from "./profileTables.js";
@@ -96,6 +104,7 @@ async function run(
       batch,
       time: world.time - 1,
       scored: scoredPositions(world),
+      sharedPrefix: sharedPromptTokens(world),
       pad: world.vocabulary.pad,
       batchAt:
         stage === "pretrain"

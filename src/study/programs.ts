@@ -1,7 +1,14 @@
 import { activationsProgram, decodeProgram } from "../analysis/index.js";
 import { UserError } from "../errors.js";
 import type { Program } from "../tensor/index.js";
-import { type Objective, pretrain, rowChunks, scoredPositions, trainStepProgram } from "../train/index.js";
+import {
+  type Objective,
+  pretrain,
+  rowChunks,
+  scoredPositions,
+  sharedPromptTokens,
+  trainStepProgram,
+} from "../train/index.js";
 import type { World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { gptOf } from "./stages/checkpoints.js";
@@ -31,7 +38,17 @@ export function stageProgram(config: StudyConfig, world: World, stage: ProgramSt
   const training = (settings: StudyConfig["pretrain"] | StudyConfig["tune"], objective: Objective): Program => {
     const { batch, betas, epsilon, weightDecay, clip } = settings;
     const adamw = { betas, epsilon, weightDecay };
-    const options = { model, objective, batch, time, scored: scoredPositions(world), pad, clip, adamw };
+    const options = {
+      model,
+      objective,
+      batch,
+      time,
+      scored: scoredPositions(world),
+      sharedPrefix: sharedPromptTokens(world),
+      pad,
+      clip,
+      adamw,
+    };
     return trainStepProgram({
       ...options,
       chunks: rowChunks(config.device === "auto" ? "cpu" : config.device, options),

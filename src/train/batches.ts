@@ -23,6 +23,18 @@ export function scoredPositions(world: World): number {
 }
 
 /**
+ * How many leading tokens of a row belong to its prompt and score nothing when answers are trained, whatever the row: those before EOT, which
+ * stands behind the longest text in an aligned layout and behind the shortest at the earliest in a packed one.
+ */
+export function sharedPromptTokens({
+  layout,
+  minText,
+  maxText,
+}: Pick<World, "layout" | "minText" | "maxText">): number {
+  return TEXT_START + (layout === "aligned" ? maxText : minText);
+}
+
+/**
  * Samples as next-token prediction: the model reads all but the last token [count, time - 1]; at each scored position t it predicts token
  * t + 1. Rows that score fewer than `scored` positions fill up with position 0 at weight 0. [count, scored]
  */

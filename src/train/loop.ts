@@ -56,6 +56,8 @@ export interface TrainOptions {
   readonly time: number;
   /** Scored positions of a row; absent: every one. */
   readonly scored?: number;
+  /** Leading tokens that every prompt has, and its two answers share. */
+  readonly sharedPrefix?: number;
   readonly pad: number;
   /** The batch of step 0 .. steps - 1: a function of the step alone. */
   readonly batchAt: (step: number) => Batch;

@@ -1,4 +1,4 @@
-import { type GptConfig, gptForward, type Parameters } from "../model/index.js";
+import { type GptConfig, gptForward, type Parameters, sharedPrefixLogits } from "../model/index.js";
 import { concat, mul, slice, sum, type Tensor, tokenNll, weightedMean } from "../tensor/index.js";
 
 /** Token sequences with what to predict at each position and whether it counts. */
@@ -11,6 +11,11 @@ export interface Sequences {
   readonly targets: Tensor;
   /** 1 where the target counts, 0 where a row has fewer than `scored`. [batch, scored] */
   readonly weights: Tensor;
+  /**
+   * Where the second half of the rows are the same prompts with other answers: how many leading tokens a row shares with its twin in the first
+   * half, none of them scored. It changes no number; they are looked at once.
+   */
+  readonly sharedPrefix?: number;
 }
 
 /** A model as an objective sees it: how unlikely it finds a sequence's scored tokens. */
@@ -54,25 +59,50 @@ export interface Objective {
  * looks at the rows in as many chunks of about equal size, each through its own copy; the numbers are the same.
  */
 export function gptScorer(config: GptConfig, copies: readonly Parameters[], pad: number): Scorer {
-  const perToken = (parameters: Parameters, { tokens, positions, targets }: Rows) => {
-    const asked = positions === undefined ? {} : { askedPositions: positions };
-    return tokenNll(gptForward(config, parameters, { tokens, pad, ...asked }).logits, targets);
+  const logitsOf = (parameters: Parameters, { tokens, positions, sharedPrefix: shared }: Rows) => {
+    if (positions === undefined) return gptForward(config, parameters, { tokens, pad }).logits;
+    const input = { tokens, pad, askedPositions: positions };
+    return shared === undefined
+      ? gptForward(config, parameters, input).logits
+      : sharedPrefixLogits(config, parameters, { ...input, shared });
   };
-  return scorerOf((sequences) =>
-    concat(
-      copies.map((parameters, index) => perToken(parameters, chunkOf(sequences, index, copies.length))),
-      0,
-    ),
-  );
+  return scorerOf((sequences) => {
+    const parts = copies.map((parameters, index) => {
+      const rows = chunkOf(sequences, index, copies.length);
+      return tokenNll(logitsOf(parameters, rows), rows.targets);
+    });
+    // A chunk of pairs holds first answers, then second ones; all the first go before all the second.
+    const halves = sequences.sharedPrefix === undefined ? [parts] : [0, 1].map((half) => parts.map(halfOf(half)));
+    return concat(halves.flat(), 0);
+  });
 }
 
 type Rows = Omit<Sequences, "weights">;
 
-/** Chunk `index` of `count` of the rows. */
-function chunkOf({ tokens, positions, targets }: Rows, index: number, count: number): Rows {
-  const bound = (at: number) => Math.round((at * tokens.shape[0]!) / count);
-  const cut = (x: Tensor) => slice(x, 0, bound(index), bound(index + 1));
-  return { tokens: cut(tokens), targets: cut(targets), ...(positions !== undefined && { positions: cut(positions) }) };
+const halfOf =
+  (half: number) =>
+  (x: Tensor): Tensor =>
+    slice(x, 0, (half * x.shape[0]!) / 2, ((half + 1) * x.shape[0]!) / 2);
+
+/** Chunk `index` of `count` of the rows, or of the pairs where rows share a prefix. */
+function chunkOf({ tokens, positions, targets, sharedPrefix }: Rows, index: number, count: number): Rows {
+  const cut = (x: Tensor) => {
+    const bound = (at: number) => Math.round((at * x.shape[0]!) / count);
+    return slice(x, 0, bound(index), bound(index + 1));
+  };
+  const part = (x: Tensor) =>
+    count === 1 || sharedPrefix === undefined
+      ? cut(x)
+      : concat(
+          [0, 1].map((half) => cut(halfOf(half)(x))),
+          0,
+        );
+  return {
+    tokens: part(tokens),
+    targets: part(targets),
+    ...(positions !== undefined && { positions: part(positions) }),
+    ...(sharedPrefix !== undefined && { sharedPrefix }),
+  };
 }
 
 /** A scorer from the negative log-likelihood of every target; the same sequences are looked at once, however often they are asked for. */

@@ -28,6 +28,8 @@ export interface TrainStepOptions {
   readonly time: number;
   /** Positions of a row at which the loss is asked: the program then has an input `positions`. Absent: every position. */
   readonly scored?: number;
+  /** With `scored` and an objective that needs rejected answers: how many leading tokens every prompt has, which its two answers share. */
+  readonly sharedPrefix?: number;
   readonly pad: number;
   readonly adamw: AdamwOptions;
   /** Largest norm of the whole gradient. */
@@ -80,7 +82,7 @@ export function rowsOfStep({ objective, batch }: Pick<TrainStepOptions, "objecti
  * rejected answers share one pass; the reference model's pass stands in the same program and has no gradient.
  */
 export function trainStepProgram(options: TrainStepOptions): TrainStepProgram {
-  const { model, objective, time, scored, pad, clip, dtype = "float32", chunks = 1 } = options;
+  const { model, objective, time, scored, sharedPrefix, pad, clip, dtype = "float32", chunks = 1 } = options;
   const layout = gptLayout(model);
   const vector = { shape: [layout.size], dtype };
   const scalar = { shape: [], dtype };
@@ -112,7 +114,7 @@ export function trainStepProgram(options: TrainStepOptions): TrainStepProgram {
       const before = reference && gptScorer(model, Array(chunks).fill(unflatten(reference, layout)), pad);
       let input: ObjectiveInput = { policy, preferred: sequences, ...(before && { reference: before }) };
       if (needs.has("rejected")) {
-        const pairs = answerPairs(sequences);
+        const pairs = answerPairs({ ...sequences, ...(sharedPrefix !== undefined && { sharedPrefix }) });
         const { preferred, rejected } = pairs;
         const scorers = { policy: pairScorer(policy, pairs), ...(before && { reference: pairScorer(before, pairs) }) };
         input = { ...scorers, preferred, rejected };

@@ -23,14 +23,33 @@ const start = (seed: number) =>
   Float64Array.from(initializeParameters(gptParameters(model), layout, seed), (w) => (w === 1 ? 1 : 4 * w));
 const [batch, time, scored, pad] = [5, 9, 4, 0];
 
-/** One training step in that many chunks, in float64. */
-async function step(method: string, chunks: number) {
+const SHARED = 4;
+
+/** One training step in that many chunks, in float64; `shared` leading tokens of a prompt's two answers pass through the model once. */
+async function step(method: string, chunks: number, shared?: number) {
   const objective = recipeNamed(method);
-  const options = { model, objective, batch, time, scored, pad, clip: 1, dtype: "float64" as const, chunks };
+  const sharing = shared === undefined ? {} : { sharedPrefix: shared };
+  const options = {
+    model,
+    objective,
+    batch,
+    time,
+    scored,
+    ...sharing,
+    pad,
+    clip: 1,
+    dtype: "float64" as const,
+    chunks,
+  };
   const adamw = { betas: [0.9, 0.95] as const, epsilon: 1e-8, weightDecay: 0.1 };
   const rows = rowsOfStep(options);
   const ids = (length: number, seed: number) =>
     Int32Array.from({ length: rows * length }, (_, i) => 1 + ((i * 7 + seed * 5 + ((i * i) % 11)) % 12));
+  const tokens = ids(time, 1);
+  tokens[batch * time + 1] = pad; // padding inside a prompt, in both its rows
+  tokens[1] = pad;
+  for (let row = batch; row < rows; row++)
+    tokens.copyWithin(row * time, (row - batch) * time, (row - batch) * time + SHARED);
   const executable = await engine.compile(trainStepProgram({ ...options, adamw }));
   return executable.run({
     parameters: start(1),
@@ -41,8 +60,10 @@ async function step(method: string, chunks: number) {
     learningRate: Float64Array.of(0.01),
     bias1: Float64Array.of(0.1),
     bias2: Float64Array.of(0.05),
-    tokens: ids(time, 1),
-    positions: Int32Array.from({ length: rows * scored }, (_, i) => 2 + ((i * 3) % 7)),
+    tokens,
+    positions: Int32Array.from({ length: rows * scored }, (_, i) =>
+      i % 5 === 0 ? 0 : SHARED + ((i * 3) % (time - SHARED)),
+    ),
     targets: ids(scored, 2),
     weights: Float64Array.from({ length: rows * scored }, (_, i) => Number(i % 5 !== 0)),
   } as never);
@@ -61,6 +82,28 @@ test.each(["ssft", "dpo", "unlearning"])(
       expect(moved).toBeLessThan(1e-13);
     }
     expect(Number(whole.gradientNorm[0])).toBeGreaterThan(1e-3);
+  },
+);
+
+test.each(["dpo", "unlearning", "simpo"])(
+  "what two answers share is looked at once, with the same step (%s)",
+  async (method) => {
+    const apart = await step(method, 1);
+    for (const [chunks, shared] of [
+      [1, SHARED],
+      [1, 1],
+      [2, SHARED],
+      [3, 2],
+    ] as const) {
+      const once = await step(method, chunks, shared);
+      expect(once.loss[0]).toBeCloseTo(Number(apart.loss[0]), 12);
+      expect(maxDifference(once.metrics as Float64Array, apart.metrics as Float64Array)).toBeLessThan(1e-12);
+      const moved = maxDifference(once.nextFirstMoment as Float64Array, apart.nextFirstMoment as Float64Array);
+      expect(moved).toBeLessThan(1e-13);
+    }
+    // It really is shared: a prompt's second row no longer reads its own first tokens, so more of them than are alike would tell.
+    const wrong = await step(method, 1, SHARED + 1);
+    expect(Math.abs(Number(wrong.loss[0]) - Number(apart.loss[0]))).toBeGreaterThan(1e-6);
   },
 );
 

@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Checkpoint } from "../../analysis/index.js";
 import { readDelta, writeDelta } from "../../checkpoint/delta.js";
-import { freshState, rowsOfStep, scoredPositions, train } from "../../train/index.js";
+import { freshState, rowsOfStep, scoredPositions, sharedPromptTokens, train } from "../../train/index.js";
 import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { JsonValue } from "../canonicalJson.js";
@@ -63,6 +63,7 @@ export function tuneStage(
         batch,
         time: world.time - 1,
         scored: scoredPositions(world),
+        sharedPrefix: sharedPromptTokens(world),
         pad: world.vocabulary.pad,
         batchAt: tuningBatchesOf(config, world, tuning),
         batchName: `tune ${checkpoint}, seed ${seed}`,
