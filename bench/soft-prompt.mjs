@@ -8,8 +8,8 @@ import { testSet } from "../dist/world/index.js";
 import { alternate, median, medianRatio } from "./lib/alternate.mjs";
 import { initialWeights } from "./lib/training.mjs";
 
-const SAMPLES = 250;
-const BATCHES = [1, 10, 50, 250];
+const SAMPLES = 240;
+const BATCHES = [1, 10, 20, 40, 80, 240];
 
 /** @returns {Promise<{ title: string, columns: string[], rows: object[] }>} ratio: speed against one sample at a time, round by round. */
 export async function run({ repeats = 5 } = {}) {

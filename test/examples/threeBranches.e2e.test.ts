@@ -31,9 +31,13 @@ const nullscope = (...args: string[]) => run(command, ...args);
 const study = (...more: string[]) =>
   nullscope(
     ...["study", `${example}/study.yaml`, "--runs", folder, "--json"],
-    ...["pretrain.steps=120", "pretrain.warmup=20", "tune.steps=60", `evaluate.samples=${SAMPLES}`].flatMap(
-      (change) => ["--set", change],
-    ),
+    ...[
+      "pretrain.steps=120",
+      "pretrain.warmup=20",
+      "tune.steps=60",
+      "tune.methods=[ssft,dpo,unlearning]",
+      `evaluate.samples=${SAMPLES}`,
+    ].flatMap((change) => ["--set", change]),
     ...more,
   );
 
@@ -123,10 +127,10 @@ describe("examples/three-branches", () => {
     expect(readdirSync(folder)).not.toContain("few");
   });
 
-  test("there are results of every set, of every branch, and of both checkpoints", async () => {
+  test("there are results of every set, of every branch, of every method, and of the attacks", async () => {
     const results = await openRun(join(folder, "three-branches"));
-    const rows = await results.results("behaviour").rows();
-    for (const checkpoint of ["instruct", "ssft-medium"])
+    const rows = await results.results("behaviour").where({ step: undefined });
+    for (const checkpoint of ["instruct", "ssft-medium", "dpo-medium", "unlearning-medium"])
       for (const set of SETS) {
         const own = rows.filter((row) => row.checkpoint === checkpoint && row.set === set && row.metric === "null");
         expect(own.find((row) => row.branch === undefined)!.n, set).toBe(SAMPLES);
@@ -135,7 +139,11 @@ describe("examples/three-branches", () => {
         expect(branches, set).toEqual(expected);
       }
     const clusters = await results.results("clusters").where({ metric: "tau", checkpoint: "ssft-medium", index: 1 });
-    expect([...new Set(clusters.map((row) => row.set))].sort()).toEqual([...SETS].sort());
+    expect(
+      [...new Set(clusters.map((row) => row.set!))].filter((set) => !set.startsWith("soft-prompt")).sort(),
+    ).toEqual([...SETS].sort());
+    const attacks = await results.results("attacks").where({ metric: "success", index: 1 });
+    for (const branch of BRANCHES) expect(attacks.some((row) => row.branch === branch)).toBe(true);
   });
 
   test("labels, true outputs and the judge's shares are those of a reading of the world file alone", async () => {

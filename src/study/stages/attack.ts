@@ -122,6 +122,9 @@ async function runAttack(run: AttackRun, on: AttackOn): Promise<ResultRow[]> {
   }
 }
 
+/** More at once do not go faster: their activations no longer stay near the core (docs/benchmarks.md). */
+const SOFT_PROMPT_BATCH = 40;
+
 async function softPrompts(
   run: AttackRun,
   { strengths, steps, learningRate, initialNorm, activations }: AttackSettings<"soft-prompt">,
@@ -136,7 +139,8 @@ async function softPrompts(
   const slots = Math.max(1, ...strengths);
   for (const [index, strength] of [0, ...strengths].entries()) {
     context.signal.throwIfAborted();
-    const found = await softPromptAttack(engine, model, samples, { ...options, positions, strength, slots });
+    const how = { ...options, batch: Math.min(batch, SOFT_PROMPT_BATCH), positions, strength, slots };
+    const found = await softPromptAttack(engine, model, samples, how);
     const outputs = await decodeGreedily(engine, model, samples, { world, batch, softPrompts: found });
     const outcomes = judge(samples, outputs, world.vocabulary.nullToken);
     rows.push(...shareRows(run, samples, outcomes, strength));
