@@ -139,8 +139,13 @@ async function softPrompts(
   const slots = Math.max(1, ...strengths);
   for (const [index, strength] of [0, ...strengths].entries()) {
     context.signal.throwIfAborted();
-    const how = { ...options, batch: Math.min(batch, SOFT_PROMPT_BATCH), positions, strength, slots };
-    const found = await softPromptAttack(engine, model, samples, how);
+    const found = await softPromptAttack(engine, model, samples, {
+      ...options,
+      batch: Math.min(batch, SOFT_PROMPT_BATCH),
+      positions,
+      strength,
+      slots,
+    });
     const outputs = await decodeGreedily(engine, model, samples, { world, batch, softPrompts: found });
     const outcomes = judge(samples, outputs, world.vocabulary.nullToken);
     rows.push(...shareRows(run, samples, outcomes, strength));
