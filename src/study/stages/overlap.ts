@@ -47,10 +47,10 @@ export function overlapStage(config: StudyConfig, a: StudyModel, b: StudyModel):
   };
 }
 
-/** The overlaps of a model with those after it: tunings of its seed at its rate, controls among them. */
+/** The overlaps of a model with those before it: tunings of its seed at its rate, controls among them. */
 export function overlapStages(config: StudyConfig, models: readonly StudyModel[], model: StudyModel): Stage[] {
   return models
-    .slice(models.indexOf(model) + 1)
+    .slice(0, models.indexOf(model))
     .filter((one) => one.seed === model.seed && model.tuning !== undefined && one.tuning?.rate === model.tuning.rate)
-    .map((one) => overlapStage(config, model, one));
+    .map((one) => overlapStage(config, one, model));
 }
