@@ -5,6 +5,7 @@ import {
   type Program,
   program,
   reshape,
+  slice,
   type Tensor,
   type TensorData,
   unflatten,
@@ -26,10 +27,15 @@ export interface ActivationsShape {
   /** How many weighted means over positions are taken of each sample. */
   readonly means: number;
   readonly pad: number;
+  /** Also the first mean of the MLP's inputs: outputs `input0`, ... [batch, 1, width]. */
+  readonly inputs?: boolean;
 }
 
 /** Weighted means over positions of every block's post-GELU MLP activations: outputs `block0`, ... [batch, means, mlp]. */
-export function activationsProgram(model: GptConfig, { batch, time, means, pad }: ActivationsShape): Program {
+export function activationsProgram(
+  model: GptConfig,
+  { batch, time, means, pad, inputs = false }: ActivationsShape,
+): Program {
   const layout = gptLayout(model);
   return program<string, string>(
     "activations",
@@ -40,8 +46,19 @@ export function activationsProgram(model: GptConfig, { batch, time, means, pad }
     },
     ({ parameters, tokens, weights }) => {
       const { activations } = gptForward(model, unflatten(parameters!, layout), { tokens: tokens!, pad });
-      return blockMeans(model, activations, weights!);
+      return { ...blockMeans(model, activations, weights!), ...(inputs && blockInputs(model, activations, weights!)) };
     },
+  );
+}
+
+/** Of every block's MLP the input, at the mean over positions that the first of `weights` [batch, means, time] takes: `input0`, ... [batch, 1, width]. */
+function blockInputs(model: GptConfig, activations: Activations, weights: Tensor): Record<string, Tensor> {
+  const first = slice(weights, 1, 0, 1);
+  return Object.fromEntries(
+    Array.from({ length: model.blocks }, (_, block) => [
+      `input${block}`,
+      matmul(first, activations.get(`blocks.${block}.mlp.in`)!),
+    ]),
   );
 }
 
@@ -101,20 +118,37 @@ export function storeMeans(
     }
 }
 
+/** What one forward pass gives the measures. */
+export interface ReadActivations {
+  /** For each q. */
+  readonly means: readonly MeanActivations[];
+  /** The input of every block's MLP at position k, one row a sample; none unless asked for. [count, width] each */
+  readonly inputs: readonly Float32Array[];
+}
+
 /**
  * a_L(x): the mean of the post-GELU MLP activations over the q positions k .. k+q-1, k being the position that predicts the first output
- * token; shorter outputs end it early. For each q, every block. Method §3.1. `samples` hold in the answer's place what the model itself wrote.
+ * token; shorter outputs end it early. For each q, every block. Method §3.1. With `inputs` also the MLP's input at k (method §3.4), for which the first q
+ * must be 1. `samples` hold in the answer's place what the model itself wrote. @throws RangeError when it is not.
  */
-export async function meanActivations(
+export async function readActivations(
   engine: Engine,
   { model, parameters }: Checkpoint,
   samples: Samples,
-  { world, batch, positions }: DecodingOptions & { readonly positions: readonly number[] },
-): Promise<readonly MeanActivations[]> {
+  {
+    world,
+    batch,
+    positions,
+    inputs: asked = false,
+  }: DecodingOptions & { readonly positions: readonly number[]; readonly inputs?: boolean },
+): Promise<ReadActivations> {
+  if (asked && positions[0] !== 1) throw new RangeError("the MLP's input is read at k alone: the first q must be 1");
   const time = samples.time - 1;
   const means = emptyMeans(model, samples.count, positions);
+  const inputs = Array.from({ length: asked ? model.blocks : 0 }, () => new Float32Array(samples.count * model.width));
   const { pad } = world.vocabulary;
-  const executable = await engine.compile(activationsProgram(model, { batch, time, means: positions.length, pad }));
+  const shape = { batch, time, means: positions.length, pad, inputs: asked };
+  const executable = await engine.compile(activationsProgram(model, shape));
   await inBatches(samples.count, batch, async (rows, used) => {
     const tokens = new Int32Array(batch * time);
     const weights = new Float32Array(batch * positions.length * time);
@@ -128,7 +162,23 @@ export async function meanActivations(
         positions,
       });
     }
-    storeMeans(means, await executable.run({ parameters, tokens, weights }), rows, used);
+    const out = await executable.run({ parameters, tokens, weights });
+    storeMeans(means, out, rows, used);
+    for (const [block, kept] of inputs.entries()) {
+      const read = out[`input${block}`] as Float32Array;
+      for (let i = 0; i < used; i++)
+        kept.set(read.subarray(i * model.width, (i + 1) * model.width), rows[i]! * model.width);
+    }
   });
-  return means;
+  return { means, inputs };
+}
+
+/** The means of `readActivations` alone. */
+export async function meanActivations(
+  engine: Engine,
+  checkpoint: Checkpoint,
+  samples: Samples,
+  options: DecodingOptions & { readonly positions: readonly number[] },
+): Promise<readonly MeanActivations[]> {
+  return (await readActivations(engine, checkpoint, samples, options)).means;
 }

@@ -246,7 +246,7 @@ function scoreIntervals(
 }
 
 /** Fewer attempts of a kind have no interval worth the name. */
-const FEWEST_ATTEMPTS = 8;
+export const FEWEST_ATTEMPTS = 8;
 
 /** Accuracy of two clusters found without labels, under the better naming. */
 function unsupervised(safe: Vectors, unsafe: Vectors): ClusterValue {

@@ -26,6 +26,11 @@ export async function writeRows(
   await writeJson(files, join(folder, ROWS), rows);
 }
 
+/** What a finished stage handed over by `writeRows`: for a stage that compares with it. `folder`: of that stage. */
+export async function readRows(folder: string, files: FileSystem = nodeFileSystem): Promise<ResultRow[]> {
+  return readJson<ResultRow[]>(files, join(folder, ROWS));
+}
+
 /** Called by a measuring stage: decoded samples for people to read, for `results/examples.json`. */
 export async function writeExamples(
   { folder }: Pick<StageContext, "folder">,

@@ -2,20 +2,19 @@ import type { World } from "../world/index.js";
 import type { StudyConfig } from "./config.js";
 import { type EngineSource, engineSource } from "./engines.js";
 import type { Stage } from "./stage.js";
+import { activationMeasures, activationsStage } from "./stages/activations.js";
 import { attackStages } from "./stages/attacks.js";
-import { behaviourStage, type TrainedModel } from "./stages/behaviour.js";
-import { clustersStage } from "./stages/clusters.js";
+import { behaviourStage } from "./stages/behaviour.js";
+
+import { columnSpaceStage } from "./stages/columnSpace.js";
 import { dynamicsStage } from "./stages/dynamics.js";
+import { overlapStages } from "./stages/overlap.js";
 import { INSTRUCT, pretrainStage } from "./stages/pretrain.js";
 import { tuneStage } from "./stages/tune.js";
-import { checkpointName, dynamicsSteps, type Tuning, tuningsOf } from "./stages/tunings.js";
+import { checkpointName, continueControl, dynamicsSteps, type StudyModel, tuningsOf } from "./stages/tunings.js";
 import { worldStage } from "./stages/world.js";
 
-/** A model of a study, and how it came about: the pretraining it began with, and its tuning unless it is W_IT itself. */
-export interface StudyModel extends TrainedModel {
-  readonly pretrained: Stage;
-  readonly tuning?: Tuning;
-}
+export type { StudyModel } from "./stages/tunings.js";
 
 /** Every model of a study, seed by seed: W_IT, then each tuning. */
 export function studyModels(
@@ -46,17 +45,21 @@ export function studyModels(
 export function buildStudy(config: StudyConfig, world: World, engine: EngineSource = engineSource(config)): Stage[] {
   return [
     worldStage(world),
-    ...studyModels(config, world, engine).flatMap((model) => {
-      const { stage, tuning } = model;
-      const behaviour = behaviourStage(config, world, model, engine);
+    ...studyModels(config, world, engine).flatMap((model, _, models) => {
+      const { stage, tuning, seed } = model;
+      const instruct = models.find((one) => one.seed === seed && one.tuning === undefined)!;
+      const compared = { model, instruct, control: continueControl(models, model) };
+      const asked = (measure: StudyConfig["measures"][number]) => config.measures.includes(measure);
       return [
         stage,
-        ...(config.measures.includes("behaviour") ? [behaviour] : []),
-        ...(config.measures.includes("clusters") ? [clustersStage(config, world, model, behaviour, engine)] : []),
+        ...(asked("behaviour") ? [behaviourStage(config, world, model, engine)] : []),
+        ...(asked("column-space") && tuning ? [columnSpaceStage(config, compared)] : []),
+        ...(activationMeasures(config, model).length > 0 ? [activationsStage(config, world, compared, engine)] : []),
         ...(tuning !== undefined && dynamicsSteps(config, tuning).length > 0
-          ? [dynamicsStage(config, world, { ...model, tuning }, engine)]
+          ? [dynamicsStage(config, world, { model: { ...model, tuning }, instruct }, engine)]
           : []),
         ...attackStages(config, world, model, engine),
+        ...(asked("overlap") ? overlapStages(config, models, model) : []),
       ];
     }),
   ];

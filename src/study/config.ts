@@ -63,6 +63,9 @@ export const attackSchemas = {
   prefix: z.strictObject({ samples: attacked, strengths: strengths(1000) }),
 };
 
+/** The words of the measures, each the name of its result file. */
+export const MEASURES = ["behaviour", "clusters", "column-space", "row-space", "activation-space", "overlap"] as const;
+
 export const ATTACKS = [
   "soft-prompt",
   "soft-prompt-kept",
@@ -143,10 +146,7 @@ export const studySchema = z.strictObject({
     dynamicsSamples: z.int().min(8).max(1_000_000),
     batch: positive(MAX_BATCH),
   }),
-  measures: z
-    .array(z.enum(["behaviour", "clusters"]))
-    .min(1)
-    .refine(distinct, "must differ from each other"),
+  measures: z.array(z.enum(MEASURES)).min(1).refine(distinct, "must differ from each other"),
   /** Attacks that search, on the tuned checkpoints of some rates; jailbreak sets are no part of this, every checkpoint meets them. */
   attacks: z.strictObject({
     run: z.array(z.enum(ATTACKS)).refine(distinct, "must differ from each other"),

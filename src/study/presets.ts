@@ -49,7 +49,7 @@ const quick: Preset = {
     clip: 1,
   },
   evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
-  measures: ["behaviour", "clusters"],
+  measures: ["behaviour", "clusters", "column-space", "row-space", "activation-space", "overlap"],
   attacks: {
     run: ["soft-prompt", "soft-prompt-kept", "gcg", "prefix"],
     rates: ["medium"],
@@ -136,7 +136,7 @@ const paper: Preset = {
     clip: 1,
   },
   evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
-  measures: ["behaviour", "clusters"],
+  measures: ["behaviour", "clusters", "column-space", "row-space", "activation-space", "overlap"],
   attacks: {
     ...quick.attacks,
     run: ["soft-prompt", "gcg", "prefix"], // EOT stands anywhere here: there is no need to keep positions

@@ -45,7 +45,16 @@ describe("nullscope study smoke", () => {
     expect(first.status).toBe(0);
     expect(first.stdout).toMatch(/Report: one[\\/]smoke[\\/]report\.html/);
     const run = await openRun(join(folder, "one", "smoke"));
-    expect(run.measures).toEqual(["attacks", "behaviour", "clusters", "training"]);
+    expect(run.measures).toEqual([
+      "activation-space",
+      "attacks",
+      "behaviour",
+      "clusters",
+      "column-space",
+      "overlap",
+      "row-space",
+      "training",
+    ]);
     expect(
       readdirSync(join(folder, "one", "smoke", "figures")).filter((name) => name.endsWith(".png")).length,
     ).toBeGreaterThan(2);
@@ -82,7 +91,7 @@ describe("nullscope study smoke", () => {
     const before = hashes("one");
     const again = study("one");
     expect(again.status).toBe(0);
-    expect(again.stdout).toMatch(/Everything is done already: 43 stages verified, none to run\./);
+    expect(again.stdout).toMatch(/Everything is done already: 73 stages verified, none to run\./);
     expect(hashes("one")).toEqual(before);
   });
 

@@ -60,7 +60,15 @@ describe("the tunings of a study", () => {
       new Map(buildStudy(await tiny(...set), world).map((stage) => [stage.name, stageIdentity(stage)]));
     const [base, changed] = [await identities(), await identities("tune.options.dpo.gamma.small=0.5")];
     const different = [...base].filter(([name, identity]) => changed.get(name) !== identity).map(([name]) => name);
-    expect(different).toEqual(["tune dpo-small seed 0", "behaviour dpo-small seed 0", "clusters dpo-small seed 0"]);
+    expect(different).toEqual([
+      "tune dpo-small seed 0",
+      "behaviour dpo-small seed 0",
+      "svd dpo-small seed 0",
+      "column space dpo-small seed 0",
+      "activations dpo-small seed 0",
+      "overlap ssft-small~dpo-small seed 0",
+      "overlap dpo-small~unlearning-small seed 0",
+    ]);
     const more = await identities("tune.methods=[ssft, npo]", "tune.controls.methods=[]");
     expect(more.get("tune ssft-medium seed 0")).toBe(base.get("tune ssft-medium seed 0"));
   });

@@ -2,26 +2,22 @@ import {
   type Checkpoint,
   type ClusterValue,
   clusters,
+  covarianceSpectrum,
+  effectiveRank,
   firstCovarianceShare,
   firstShareOfNoise,
   judge,
-  type MeanActivations,
-  meanActivations,
   OUTCOMES,
+  type ReadActivations,
+  readActivations,
+  rowsOf,
+  type Vectors,
   withOutputs,
 } from "../../analysis/index.js";
-import { UserError } from "../../errors.js";
-import { createStream, type RandomKey, randomKey } from "../../random/index.js";
+import { createStream, type RandomKey } from "../../random/index.js";
 import type { Engine } from "../../tensor/index.js";
-import { availableTestSets, type Samples, type TestSet, type World } from "../../world/index.js";
-import { writeRows } from "../assembleResults.js";
-import type { StudyConfig } from "../config.js";
-import type { EngineSource } from "../engines.js";
-import { estimateEvaluation } from "../estimate.js";
+import type { Samples, TestSet, World } from "../../world/index.js";
 import type { ResultRow } from "../results.js";
-import type { Stage } from "../stage.js";
-import { readOutputs, type TrainedModel, testSamples } from "./behaviour.js";
-import { gptOf, loadCheckpoint } from "./checkpoints.js";
 
 /** How many output positions the mean activation spans: q of the method. */
 export const POSITIONS = [1, 10] as const;
@@ -40,116 +36,102 @@ export function writtenSet(world: World, set: TestSet, samples: Samples, outputs
   return { set, written: withOutputs(samples, outputs), succeeded };
 }
 
-/** What `measureClusters` needs beside the model. */
-export interface ClustersInput {
+/** A set with what the model did inside while it wrote. */
+export interface ReadSet extends WrittenSet, ReadActivations {}
+
+/** What `readSets` needs beside the model. */
+export interface ReadSetsInput {
   readonly world: World;
   readonly sets: readonly WrittenSet[];
   readonly batch: number;
-  /** Of the bootstrap. */
-  readonly key: RandomKey;
-  /** Called before each set and each block, with what is done; may throw to stop. */
-  readonly onProgress?: (done: number, total: number, note: string) => void;
+  /** The MLP's inputs too. */
+  readonly inputs?: boolean;
+  /** Called after each set; may throw to stop. */
+  readonly onProgress?: (done: number, note: string) => void;
 }
 
-/** Measure 1 of one model in every block: its rows, with the fields of `from`. */
-export async function measureClusters(
+/** The activations of one model on every set, by one forward pass for all measures. */
+export async function readSets(
   engine: Engine,
   model: Checkpoint,
-  { world, sets, batch, key, onProgress = () => {} }: ClustersInput,
-  from: { readonly checkpoint: string; readonly seed: number; readonly step?: number },
-): Promise<ResultRow[]> {
-  const { blocks: blockCount } = model.model;
-  const total = sets.length + blockCount;
-  const bySet = new Map<string, readonly MeanActivations[]>();
-  for (const [index, { set, written }] of sets.entries()) {
-    bySet.set(set, await meanActivations(engine, model, written, { world, batch, positions: POSITIONS }));
-    onProgress(index + 1, total, `activations on ${set}`);
+  { world, sets, batch, inputs = false, onProgress = () => {} }: ReadSetsInput,
+): Promise<ReadSet[]> {
+  const read: ReadSet[] = [];
+  for (const [index, set] of sets.entries()) {
+    const options = { world, batch, positions: POSITIONS, inputs };
+    read.push({ ...set, ...(await readActivations(engine, model, set.written, options)) });
+    onProgress(index + 1, `activations on ${set.set}`);
   }
-  const attacks = sets.filter(({ set }) => set !== "safe" && set !== "unsafe");
-  const succeeded = Object.fromEntries(attacks.map((one) => [one.set, one.succeeded]));
-  const rows: ResultRow[] = [];
-  for (let block = 0; block < blockCount; block++) {
-    for (const [which, q] of POSITIONS.entries()) {
-      const vectors = (set: string) => {
-        const { blocks, width } = bySet.get(set)![which]!;
-        return { data: blocks[block]!, width };
-      };
-      const others = Object.fromEntries(attacks.map(({ set }) => [set, vectors(set)]));
-      const { uniform } = createStream(key, block * POSITIONS.length + which);
-      const values: ClusterValue[] = clusters({
-        safe: vectors("safe"),
-        unsafe: vectors("unsafe"),
-        branches: world.branches.length,
-        others,
-        succeeded,
-        random: uniform,
-      });
-      for (const set of ["safe", "unsafe"]) {
-        const { data, width } = vectors(set);
-        const count = data.length / width;
-        values.push({
-          metric: "sigma1-share",
-          set,
-          value: firstCovarianceShare({ data, width }),
-          n: count,
-          chance: firstShareOfNoise(count, width),
-        });
-      }
-      rows.push(
-        ...values.map((value): ResultRow => ({ measure: "clusters", ...from, block: block + 1, index: q, ...value })),
-      );
-    }
-    const separation = rows.findLast((row) => row.metric === "separation")!.value;
-    onProgress(sets.length + block + 1, total, `block ${block + 1}: separation ${separation.toFixed(2)}`);
-  }
-  return rows;
+  return read;
 }
 
-/**
- * Measure 1 of one checkpoint: how far safe and unsafe samples lie apart in every block, and where each jailbreak set lies between them.
- * @throws UserError when there are fewer than four samples a branch.
- */
-export function clustersStage(
-  config: StudyConfig,
-  world: World,
-  { stage, checkpoint, seed }: TrainedModel,
-  behaviour: Stage,
-  engine: EngineSource,
-): Stage {
-  const { samples: count, batch } = config.evaluate;
-  const fewest = 4 * world.branches.length;
-  if (count < fewest)
-    throw new UserError(
-      `evaluate.samples is ${count}, too few for the ${world.branches.length} branches of the world ${world.file.name}: both halves of a set must hold two samples of each; set it to at least ${fewest}.`,
-    );
-  const sets = availableTestSets(world);
-  return {
-    kind: "clusters",
-    name: `clusters ${checkpoint} seed ${seed}`,
-    version: 2,
-    config: { evaluate: { samples: count, batch }, checkpoint, seed, positions: [...POSITIONS] },
-    inputs: [stage, behaviour],
-    steps: sets.length + config.model.blocks,
-    ...estimateEvaluation(gptOf(config.model, world), { samples: count * sets.length, batch, time: world.time }),
-    run: async (context) => {
-      const model = await loadCheckpoint(context.input(stage));
-      const outputs = await readOutputs(context.input(behaviour));
-      const rows = await measureClusters(
-        await engine(),
-        model,
-        {
-          world,
-          sets: sets.map((set) => writtenSet(world, set, testSamples(world, set, seed, count), outputs.get(set)!)),
-          batch,
-          key: randomKey(seed, `bootstrap clusters ${checkpoint}`),
-          onProgress: (done, total, note) => {
-            context.progress(done, total, note);
-            context.signal.throwIfAborted();
-          },
-        },
-        { checkpoint, seed },
-      );
-      await writeRows(context, rows);
-    },
-  };
+/** The mean activations of one of the sets in a block (from 0), `which`: of POSITIONS. */
+export function activationsOf(sets: readonly ReadSet[], set: string, block: number, which = 0): Vectors {
+  const { blocks, width } = sets.find((one) => one.set === set)!.means[which]!;
+  return { data: blocks[block]!, width };
+}
+
+/** Measure 1 of one model in one block (from 0), from its activations: rows with the fields of `from`. `spectra`: of the covariances too. */
+export function clusterRows(
+  sets: readonly ReadSet[],
+  {
+    block,
+    branches,
+    key,
+    spectra = false,
+  }: {
+    readonly block: number;
+    /** How many the world has. */
+    readonly branches: number;
+    /** Of the bootstrap. */
+    readonly key: RandomKey;
+    readonly spectra?: boolean;
+  },
+  from: { readonly checkpoint: string; readonly seed: number; readonly step?: number },
+): ResultRow[] {
+  const attacks = sets.filter(({ set }) => set !== "safe" && set !== "unsafe");
+  const succeeded = Object.fromEntries(attacks.map((one) => [one.set, one.succeeded]));
+  return POSITIONS.flatMap((q, which) => {
+    const vectors = (set: string) => activationsOf(sets, set, block, which);
+    const { uniform } = createStream(key, block * POSITIONS.length + which);
+    const values: (ClusterValue & { readonly index?: number })[] = clusters({
+      safe: vectors("safe"),
+      unsafe: vectors("unsafe"),
+      branches,
+      others: Object.fromEntries(attacks.map(({ set }) => [set, vectors(set)])),
+      succeeded,
+      random: uniform,
+    });
+    for (const set of ["safe", "unsafe"]) {
+      const { data, width } = vectors(set);
+      const n = data.length / width;
+      const chance = firstShareOfNoise(n, width);
+      values.push({ metric: "sigma1-share", set, value: firstCovarianceShare({ data, width }), n, chance });
+      if (spectra && q === 1) values.push(...spectrumValues(vectors(set), set));
+    }
+    return values.map((value): ResultRow => ({ measure: "clusters", ...from, block: block + 1, index: q, ...value }));
+  });
+}
+
+/** How many shares of a spectrum are given. */
+const SHARES = 10;
+
+/** The spectrum of one class at q = 1: its first shares (index: which), and its effective rank. */
+function spectrumValues(vectors: Vectors, set: string): (ClusterValue & { readonly index?: number })[] {
+  const n = rowsOf(vectors);
+  const spectrum = covarianceSpectrum(vectors);
+  const total = spectrum.reduce((sum, value) => sum + value, 0);
+  const shares = total === 0 ? [] : [...spectrum.subarray(0, SHARES)].map((value) => value / total);
+  return [
+    ...shares.map((value, i) => ({
+      metric: "sigma-share",
+      set,
+      index: i + 1,
+      value,
+      n,
+      ...(i === 0 && { chance: firstShareOfNoise(n, vectors.width) }),
+    })),
+    // Of the centred activations themselves, whose singular values are the roots of the covariance's.
+    { metric: "effective-rank", set, value: effectiveRank(spectrum.map(Math.sqrt)), n },
+  ];
 }

@@ -3,6 +3,8 @@ import type { Batch } from "../../train/loop.js";
 import type { World } from "../../world/index.js";
 import { CONTROLS, type Control, type StudyConfig } from "../config.js";
 import { methodObjective, methodOptions } from "../methodOptions.js";
+import type { Stage } from "../stage.js";
+import type { TrainedModel } from "./behaviour.js";
 
 /** One tuning of a study: a method or a control at one of its rates, from one seed's W_IT. */
 export interface Tuning {
@@ -11,6 +13,12 @@ export interface Tuning {
   /** Name of the rate, as in `medium`. */
   readonly rate: string;
   readonly seed: number;
+}
+
+/** A model of a study, and how it came about: the pretraining it began with, and its tuning unless it is W_IT itself. */
+export interface StudyModel extends TrainedModel {
+  readonly pretrained: Stage;
+  readonly tuning?: Tuning;
 }
 
 /** What a tuning's checkpoint is called: `ssft-medium`. */
@@ -63,4 +71,10 @@ export function tuningBatchesOf(
   const { objective } = tuningObjective({ tune }, { method, rate });
   const rejected = objective.needs.includes("rejected");
   return tuningBatches(world, { seed, batch, rejected, shuffled: method === "shuffled" });
+}
+
+/** The plain instruction tuning that a model is compared with, of its seed: at its rate, else at the first rate that the control has. None for W_IT. */
+export function continueControl(models: readonly StudyModel[], { seed, tuning }: StudyModel): StudyModel | undefined {
+  const controls = models.filter((one) => one.seed === seed && one.tuning?.method === "continue");
+  return tuning && (controls.find((one) => one.tuning?.rate === tuning.rate) ?? controls[0]);
 }

@@ -1,0 +1,141 @@
+import { EigenvalueDecomposition, Matrix as MlMatrix, SingularValueDecomposition } from "ml-matrix";
+import { fillNormal, type RandomKey } from "../random/index.js";
+
+/** A matrix in float64 or float32. [rows, columns] row-major */
+export interface Matrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly data: Float64Array | Float32Array;
+}
+
+/** Unit vectors of one space, one a row, each orthogonal to the others. [count, length] row-major */
+export interface Frame {
+  readonly count: number;
+  readonly length: number;
+  readonly data: Float64Array;
+}
+
+/** M = sum over i of sigma_i u_i v_i', singular values from the largest. */
+export interface Svd {
+  /** u_i, in the space of the output. [min(rows, columns), rows] */
+  readonly left: Frame;
+  /** sigma_i >= 0. [min(rows, columns)] */
+  readonly singularValues: Float64Array;
+  /** v_i, in the space of the input. [min(rows, columns), columns] */
+  readonly right: Frame;
+}
+
+/**
+ * Thin singular value decomposition in float64 (Golub and Kahan's, by ml-matrix). Singular values are right to about 1e-14 of the largest, small ones too,
+ * which the eigenvalues of M'M are not. @throws RangeError when a number is not finite.
+ */
+export function svd({ rows, columns, data }: Matrix): Svd {
+  const bad = data.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) throw new RangeError(`element ${bad} of a matrix is ${data[bad]}: no singular values`);
+  const matrix = MlMatrix.zeros(rows, columns);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) matrix.set(row, column, data[row * columns + column]!);
+  const { leftSingularVectors, rightSingularVectors, diagonal } = new SingularValueDecomposition(matrix, {
+    autoTranspose: true,
+  });
+  const count = Math.min(rows, columns);
+  return {
+    left: frameOfColumns(leftSingularVectors, count),
+    singularValues: Float64Array.from(diagonal).subarray(0, count),
+    right: frameOfColumns(rightSingularVectors, count),
+  };
+}
+
+function frameOfColumns(matrix: MlMatrix, count: number, order?: readonly number[]): Frame {
+  const length = matrix.rows;
+  const data = new Float64Array(count * length);
+  for (let i = 0; i < count; i++)
+    for (let j = 0; j < length; j++) data[i * length + j] = matrix.get(j, order?.[i] ?? i);
+  return { count, length, data };
+}
+
+/** Eigenvalues of a symmetric matrix from the largest, and their unit vectors. [n] and [n, n] */
+export function symmetricEigen({ rows, data }: Matrix): { readonly values: Float64Array; readonly vectors: Frame } {
+  const matrix = MlMatrix.from1DArray(rows, rows, Array.from(data));
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(matrix, { assumeSymmetric: true });
+  const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b]! - realEigenvalues[a]!);
+  return {
+    values: Float64Array.from(order, (i) => realEigenvalues[i]!),
+    vectors: frameOfColumns(eigenvectorMatrix, rows, order),
+  };
+}
+
+/** The first vectors of a frame. */
+export function firstOf({ count, length, data }: Frame, most: number): Frame {
+  const kept = Math.min(count, most);
+  return { count: kept, length, data: data.subarray(0, kept * length) };
+}
+
+/** Vector i of a frame, a view. [length] */
+export function vectorOf({ length, data }: Frame, i: number): Float64Array {
+  return data.subarray(i * length, (i + 1) * length);
+}
+
+export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let total = 0;
+  for (let i = 0; i < a.length; i++) total += a[i]! * b[i]!;
+  return total;
+}
+
+export function squaredNorm(a: ArrayLike<number>): number {
+  return dot(a, a);
+}
+
+/** |(I - P) x|², P the projector on the frame's span: what is left is summed, not subtracted from 1, so that a tiny angle keeps its digits. */
+export function squaredOutside(frame: Frame, x: ArrayLike<number>): number {
+  const left = Float64Array.from(x);
+  for (let i = 0; i < frame.count; i++) {
+    const direction = vectorOf(frame, i);
+    const along = dot(direction, x);
+    for (let j = 0; j < left.length; j++) left[j]! -= along * direction[j]!;
+  }
+  return squaredNorm(left);
+}
+
+/** Singular values above rounding: sigma > max(rows, columns) epsilon sigma_1 (the rule of NumPy's matrix_rank); 0 of a zero matrix. */
+export function numericalRank({ left, right, singularValues }: Svd): number {
+  const floor = Math.max(left.length, right.length) * Number.EPSILON * (singularValues[0] ?? 0);
+  return singularValues.reduce((count, sigma) => count + Number(sigma > floor), 0);
+}
+
+/**
+ * A uniformly random orthonormal frame (Haar's measure): Gram and Schmidt's process on standard normal vectors, which lie so far apart that one pass
+ * leaves them orthogonal to 1e-12. count <= length.
+ */
+export function randomFrame(key: RandomKey, step: number, count: number, length: number): Frame {
+  const data = new Float64Array(count * length);
+  fillNormal(key, step, data);
+  const frame = { count, length, data };
+  for (let i = 0; i < count; i++) {
+    const own = vectorOf(frame, i);
+    for (let j = 0; j < i; j++) {
+      const other = vectorOf(frame, j);
+      const overlap = dot(own, other);
+      for (let k = 0; k < length; k++) own[k]! -= overlap * other[k]!;
+    }
+    const norm = Math.sqrt(squaredNorm(own));
+    for (let k = 0; k < length; k++) own[k]! /= norm;
+  }
+  return frame;
+}
+
+/**
+ * Effective rank: exp of the entropy of the singular values' shares, exp(-sum p_i ln p_i), p_i = sigma_i / sum sigma. 1 for one direction, k for k
+ * equal ones, 0 of a zero matrix. Roy and Vetterli 2007.
+ */
+export function effectiveRank(singularValues: ArrayLike<number>): number {
+  let total = 0;
+  for (let i = 0; i < singularValues.length; i++) total += singularValues[i]!;
+  if (total === 0) return 0;
+  let entropy = 0;
+  for (let i = 0; i < singularValues.length; i++) {
+    const share = singularValues[i]! / total;
+    if (share > 0) entropy -= share * Math.log(share);
+  }
+  return Math.exp(entropy);
+}
