@@ -3,5 +3,6 @@ export * from "./activations.js";
 export * from "./behaviour.js";
 export * from "./clusters.js";
 export * from "./decoding.js";
+export * from "./sensitivity.js";
 export * from "./softActivations.js";
 export * from "./spectrum.js";
