@@ -6,6 +6,7 @@ import { attackStages } from "./stages/attacks.js";
 import { behaviourStage, type TrainedModel } from "./stages/behaviour.js";
 import { clustersStage } from "./stages/clusters.js";
 import { dynamicsStage } from "./stages/dynamics.js";
+import { mechanismStages } from "./stages/mechanisms.js";
 import { INSTRUCT, pretrainStage } from "./stages/pretrain.js";
 import { tuneStage } from "./stages/tune.js";
 import { checkpointName, dynamicsSteps, type Tuning, tuningsOf } from "./stages/tunings.js";
@@ -53,6 +54,7 @@ export function buildStudy(config: StudyConfig, world: World, engine: EngineSour
         stage,
         ...(config.measures.includes("behaviour") ? [behaviour] : []),
         ...(config.measures.includes("clusters") ? [clustersStage(config, world, model, behaviour, engine)] : []),
+        ...mechanismStages(config, world, model, engine),
         ...(tuning !== undefined && dynamicsSteps(config, tuning).length > 0
           ? [dynamicsStage(config, world, { ...model, tuning }, engine)]
           : []),
