@@ -3,6 +3,7 @@ export * from "./activations.js";
 export * from "./behaviour.js";
 export * from "./clusters.js";
 export * from "./decoding.js";
+export * from "./joinSamples.js";
 export * from "./patching.js";
 export * from "./probes.js";
 export * from "./refusalDirection.js";

@@ -24,7 +24,7 @@ export function patchingStage(
   { stage, checkpoint, seed }: TrainedModel,
   engine: EngineSource,
 ): Stage {
-  const { count } = mechanismSamples(config, world);
+  const count = mechanismSamples(config, world);
   const pairs = Math.ceil(count / 2);
   const batch = Math.min(config.evaluate.batch, pairs);
   return {

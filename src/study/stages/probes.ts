@@ -1,5 +1,6 @@
 import {
   halfRows,
+  joinSamples,
   judge,
   type Labelled,
   OUTCOMES,
@@ -40,8 +41,9 @@ export function probesStage(
   behaviour: Stage,
   engine: EngineSource,
 ): Stage {
-  const { count, batch } = mechanismSamples(config, world);
+  const count = mechanismSamples(config, world);
   const sets = availableTestSets(world);
+  const batch = Math.min(config.evaluate.batch, count * sets.length);
   return {
     kind: "probes",
     name: `probes ${checkpoint} seed ${seed}`,
@@ -53,15 +55,17 @@ export function probesStage(
     run: async (context) => {
       const model = await loadCheckpoint(context.input(stage));
       const outputs = await readOutputs(context.input(behaviour));
-      const read: ReadSet[] = [];
-      for (const set of sets) {
-        context.signal.throwIfAborted();
-        const samples = testSamples(world, set, seed, count);
+      const samples = sets.map((set) => testSamples(world, set, seed, count));
+      const blocks = await residualStream(await engine(), model, joinSamples(samples), { world, batch });
+      const read = sets.map((set, index): ReadSet => {
         const written = outputs.get(set)!.subarray(0, count * world.maxText);
-        const { outcome } = judge(samples, written, world.vocabulary.nullToken);
-        const blocks = await residualStream(await engine(), model, samples, { world, batch });
-        read.push({ set, blocks, refused: outcome.map((one) => Number(OUTCOMES[one] === "null")) });
-      }
+        const { outcome } = judge(samples[index]!, written, world.vocabulary.nullToken);
+        const own = ({ data, width }: Vectors) => ({
+          data: data.subarray(index * count * width, (index + 1) * count * width),
+          width,
+        });
+        return { set, blocks: blocks.map(own), refused: outcome.map((one) => Number(OUTCOMES[one] === "null")) };
+      });
       const ruled = read.filter(({ set }) => set === "safe" || set === "unsafe");
       const questions = [
         { metric: "unsafe-accuracy", of: ruled, label: ({ set }: ReadSet) => Number(set === "unsafe") },

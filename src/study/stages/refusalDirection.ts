@@ -46,7 +46,7 @@ export function refusalDirectionStage(
   { stage, checkpoint, seed }: TrainedModel,
   engine: EngineSource,
 ): Stage {
-  const { count } = mechanismSamples(config, world);
+  const count = mechanismSamples(config, world);
   const { batch } = config.evaluate;
   const { blocks } = config.model;
   const branches = world.branches.length;

@@ -1,13 +1,13 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { lipschitz, spectralNorms } from "../../analysis/index.js";
+import { joinSamples, lipschitz, spectralNorms } from "../../analysis/index.js";
 import { selectRows } from "../../attack/index.js";
 import { encodeSafetensors } from "../../checkpoint/encodeSafetensors.js";
 import { parseSafetensors, type TensorValue } from "../../checkpoint/safetensors.js";
 import { createStream, randomKey } from "../../random/index.js";
 import { bootstrapMeanInterval, wilsonInterval } from "../../stats/intervals.js";
-import { mean, quantile } from "../../stats/moments.js";
-import { availableTestSets, type World } from "../../world/index.js";
+import { mean, quantile, sum } from "../../stats/moments.js";
+import { availableTestSets, type TestSet, type World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
 import type { EngineSource } from "../engines.js";
@@ -23,8 +23,9 @@ const LIPSCHITZ = "lipschitz.safetensors";
 /** Steps of power iteration, and the growth in the last of them below which a norm counts as converged. */
 const ITERATIONS = 12;
 const CONVERGED = 0.01;
-/** A step of power iteration costs four times what a gradient does, and there are twelve: every fourth sample. */
-const SPECTRAL_SHARE = 4;
+/** A step of power iteration costs more than a gradient, and there are twelve: a quarter of safe and unsafe samples, an eighth of other sets. */
+const spectralSamples = (set: TestSet, count: number) =>
+  Math.max(2, Math.floor(count / (set === "safe" || set === "unsafe" ? 4 : 8)));
 /** The fewest attempts of one outcome that are measured apart. */
 const FEWEST = 8;
 /** 5, 10, .., 95 percent. */
@@ -49,35 +50,43 @@ export function sensitivityStage(
   }: { readonly model: TrainedModel; readonly behaviour: Stage; readonly reference?: Stage | undefined },
   engine: EngineSource,
 ): Stage {
-  const { count, batch } = mechanismSamples(config, world);
-  const spectralCount = Math.max(2, Math.floor(count / SPECTRAL_SHARE));
+  const count = mechanismSamples(config, world);
+  const { batch } = config.evaluate;
   const sets = availableTestSets(world);
-  const passes = 3 + (8 * ITERATIONS) / SPECTRAL_SHARE;
+  const few = sets.map((set) => spectralSamples(set, count));
+  const passes = 3 * count * sets.length + 6 * ITERATIONS * sum(few);
   return {
     kind: "sensitivity",
     name: `sensitivity ${checkpoint} seed ${seed}`,
     version: 1,
-    config: { samples: count, spectralSamples: spectralCount, iterations: ITERATIONS, batch, checkpoint, seed },
+    config: { samples: count, spectralSamples: few, iterations: ITERATIONS, batch, checkpoint, seed },
     inputs: [stage, behaviour, ...(reference === undefined ? [] : [reference])],
-    steps: sets.length,
+    steps: 2,
     // Prompts only, which are about half of a sequence.
-    ...estimateEvaluation(gptOf(config.model, world), {
-      samples: (count * sets.length * passes) / 4,
-      batch,
-      time: world.time,
-    }),
+    ...estimateEvaluation(gptOf(config.model, world), { samples: passes / 4, batch, time: world.time }),
     run: async (context) => {
       const model = await loadCheckpoint(context.input(stage));
       const outputs = await readOutputs(context.input(behaviour));
       const before = reference === undefined ? undefined : await readLipschitz(context.input(reference));
+      const all = sets.map((set) => firstWritten(world, set, outputs, { count, seed }));
+      const allNorms = await lipschitz(await engine(), model, joinSamples(all.map(({ written }) => written)), {
+        world,
+        batch: Math.min(batch, count * sets.length),
+      });
+      context.progress(1, 2, "gradients");
+      context.signal.throwIfAborted();
+      const firstFew = all.map(({ written }, index) => selectRows(written, [...Array(few[index]!).keys()]));
+      const spectral = await spectralNorms(await engine(), model, joinSamples(firstFew), {
+        ...{ world, seed, iterations: ITERATIONS },
+        batch: Math.min(batch, sum(few)),
+      });
+      context.progress(2, 2, "Jacobians");
       const rows: ResultRow[] = [];
       const kept: [string, TensorValue][] = [];
-      for (const [index, set] of sets.entries()) {
-        context.signal.throwIfAborted();
+      for (const [index, { set, succeeded }] of all.entries()) {
         const { uniform } = createStream(randomKey(seed, `bootstrap sensitivity ${checkpoint}`), index);
         const from = { measure: "sensitivity", checkpoint, set, seed };
-        const { written, succeeded } = firstWritten(world, set, outputs, { count, seed });
-        const norms = await lipschitz(await engine(), model, written, { world, batch });
+        const norms = allNorms.slice(index * count, (index + 1) * count);
         kept.push([set, { dtype: "F64", shape: [count], data: norms }]);
         rows.push({ ...from, metric: "lipschitz", ...meanRow(norms, uniform) });
         if (set !== "safe" && set !== "unsafe")
@@ -96,16 +105,14 @@ export function sensitivityStage(
           const change = norms.map((norm, row) => norm - reference[row]!);
           rows.push({ ...from, metric: "lipschitz-change", ...meanRow(change, uniform), chance: 0 });
         }
-        const few = selectRows(written, [...Array(spectralCount).keys()]);
-        const options = { world, batch: Math.min(batch, spectralCount), seed, iterations: ITERATIONS };
-        const spectral = await spectralNorms(await engine(), model, few, options);
-        const converged = spectral.changes.reduce((total, one) => total + Number(one < CONVERGED), 0);
-        rows.push({ ...from, metric: "spectral-norm", ...meanRow(spectral.norms, uniform) });
+        const start = sum(few.slice(0, index));
+        const own = (values: Float64Array) => values.slice(start, start + few[index]!);
+        const converged = own(spectral.changes).filter((change) => change < CONVERGED).length;
+        rows.push({ ...from, metric: "spectral-norm", ...meanRow(own(spectral.norms), uniform) });
         rows.push({
-          ...{ ...from, metric: "spectral-converged", value: converged / spectralCount, n: spectralCount },
-          ...wilsonInterval(converged, spectralCount),
+          ...{ ...from, metric: "spectral-converged", value: converged / few[index]!, n: few[index]! },
+          ...wilsonInterval(converged, few[index]!),
         });
-        context.progress(index + 1, sets.length, `${set}: lipschitz ${mean(norms).toFixed(2)}`);
       }
       await writeFile(join(context.folder, LIPSCHITZ), encodeSafetensors(kept));
       await writeRows(context, rows);
