@@ -16,8 +16,8 @@ export interface Probe {
 
 /** Newton's method on a strictly convex loss: what is not there after so many steps will not come. */
 const MOST_STEPS = 50;
-/** On the largest component of a step, in units of weights of standardised features. */
-const CONVERGED = 1e-9;
+/** On the largest component of a step, in units of weights of standardised features: Newton's next step would be about its square. */
+const CONVERGED = 1e-6;
 
 /**
  * Logistic regression with an L2 penalty: min over w, b of sum_i s_i log(1 + e^(-y_i (w . z_i + b))) + l2 / 2 |w|^2, y = +-1, by Newton's

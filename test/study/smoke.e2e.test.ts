@@ -45,7 +45,9 @@ describe("nullscope study smoke", () => {
     expect(first.status).toBe(0);
     expect(first.stdout).toMatch(/Report: one[\\/]smoke[\\/]report\.html/);
     const run = await openRun(join(folder, "one", "smoke"));
-    expect(run.measures).toEqual(["attacks", "behaviour", "clusters", "training"]);
+    expect(run.measures).toEqual([
+      ...["attacks", "behaviour", "clusters", "patching", "probes", "refusal-direction", "sensitivity", "training"],
+    ]);
     expect(
       readdirSync(join(folder, "one", "smoke", "figures")).filter((name) => name.endsWith(".png")).length,
     ).toBeGreaterThan(2);

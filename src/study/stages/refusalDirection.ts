@@ -24,13 +24,14 @@ import { gptOf, loadCheckpoint } from "./checkpoints.js";
 import { mechanismSamples } from "./mechanismSamples.js";
 
 const SETS = ["safe", "unsafe"] as const;
-const INTERVENTIONS = ["ablation", "addition"] as const;
+/** `plain`: none, on the same samples. */
+type Intervention = "plain" | "ablation" | "addition";
 
 /** What is done to the measured samples of one set, all in the same way: its place in the results, and each sample's steering. */
 interface Variant {
   readonly set: (typeof SETS)[number];
-  readonly intervention: (typeof INTERVENTIONS)[number];
-  /** From 0; absent: the random direction's ablation, which is every block's null, for a projection has no length. */
+  readonly intervention: Intervention;
+  /** From 0; absent of `plain`, and of a random direction's ablation, which is every block's null, for a projection has no length. */
   readonly block?: number;
   readonly random: boolean;
   readonly steering: (row: number) => Steering;
@@ -51,8 +52,8 @@ export function refusalDirectionStage(
   const { blocks } = config.model;
   const branches = world.branches.length;
   const measured = halfRows(count, 1, branches);
-  // Per set: each block's ablation, addition and random addition, and one random ablation.
-  const decoded = SETS.length * (3 * blocks + 1) * measured.length;
+  // Per set: each block's ablation, addition and random addition, one random ablation, and the plain model.
+  const decoded = SETS.length * (3 * blocks + 2) * measured.length;
   return {
     kind: "refusal-direction",
     name: `refusal-direction ${checkpoint} seed ${seed}`,
@@ -82,7 +83,7 @@ export function refusalDirectionStage(
       const n = measured.length;
       const rows: ResultRow[] = [];
       for (const [index, { set, intervention, block, random }] of variants.entries()) {
-        if (random || block === undefined) continue;
+        if (random) continue;
         const chanceAt = variants.findIndex(
           (one) => one.random && one.set === set && one.intervention === intervention && (one.block ?? block) === block,
         );
@@ -90,8 +91,8 @@ export function refusalDirectionStage(
           const hits = (at: number) => outcomes[at]!.filter((one) => OUTCOMES[one] === metric).length;
           rows.push({
             ...{ measure: "refusal-direction", metric: `${intervention}-${metric}`, checkpoint, set, seed },
-            ...{ block: block + 1, value: hits(index) / n, n, ...wilsonInterval(hits(index), n) },
-            chance: hits(chanceAt) / n,
+            ...{ value: hits(index) / n, n, ...wilsonInterval(hits(index), n) },
+            ...(block !== undefined && { block: block + 1, chance: hits(chanceAt) / n }),
           });
         }
       }
@@ -119,6 +120,7 @@ function variantsOf(
       steering: (row) => ({ ablate: randomDirection(seed, samples, row, 1, width) }),
     };
     return [
+      { set, intervention: "plain", random: false, steering: () => ({}) },
       randomAblation,
       ...directions.flatMap((direction, block): Variant[] => [
         { set, intervention: "ablation", block, random: false, steering: () => ({ ablate: direction }) },
