@@ -45,13 +45,15 @@ export function rowsOf({ width, data }: Vectors): number {
  * that four rows a branch, the fewest, give each half two of every branch.
  */
 export function half({ data, width }: Vectors, which: 0 | 1, branches: number): Vectors {
-  const count = data.length / width;
-  const members = Array.from({ length: count }, (_, row) => row).filter(
-    (row) => Math.floor(row / (2 * branches)) % 2 === which,
-  );
+  const members = halfRows(data.length / width, which, branches);
   const out = new Float32Array(members.length * width);
   for (const [i, row] of members.entries()) out.set(data.subarray(row * width, (row + 1) * width), i * width);
   return { data: out, width };
+}
+
+/** Indices of the rows of a `half`. */
+export function halfRows(count: number, which: 0 | 1, branches: number): number[] {
+  return Array.from({ length: count }, (_, row) => row).filter((row) => Math.floor(row / (2 * branches)) % 2 === which);
 }
 
 export function classMeans(safe: Vectors, unsafe: Vectors): ClassMeans {

@@ -15,6 +15,7 @@ import {
 import type { GptConfig } from "./config.js";
 import {
   atIndex,
+  type Edit,
   gptBlock,
   gptForward,
   type KeysAndValues,
@@ -37,6 +38,8 @@ export interface DecodeInput {
   readonly steps: number;
   /** Embeddings between each prompt and its last token. */
   readonly inserted?: Inserted;
+  /** Of prompts and of every token that is written. */
+  readonly edit?: Edit | undefined;
 }
 
 /**
@@ -51,7 +54,7 @@ export function greedyDecode(
   const [batch] = prompts.tokens.shape as [number, number];
   const table = parameter(parameters, "embed.weight");
   const dtype = table.dtype as FloatDType;
-  const { record } = recorder();
+  const { record } = recorder(prompts.edit);
   const context = config.context + (inserted?.embeddings.shape[1] ?? 0);
   const positions = positionTable({ ...config, context }, dtype);
   const lastIndex = inserted === undefined ? prompts.lastIndex : add(prompts.lastIndex, shiftOf(inserted));
@@ -91,15 +94,19 @@ interface ReadPrompts {
   readonly bias: Tensor;
 }
 
-type Prompts = Pick<DecodeInput, "tokens" | "lastIndex" | "pad">;
+type Prompts = Pick<DecodeInput, "tokens" | "lastIndex" | "pad" | "edit">;
 
-function wholePrompts(config: GptConfig, parameters: Parameters, { tokens, lastIndex, pad }: Prompts): ReadPrompts {
+function wholePrompts(
+  config: GptConfig,
+  parameters: Parameters,
+  { tokens, lastIndex, pad, edit }: Prompts,
+): ReadPrompts {
   const [batch, time] = tokens.shape as [number, number];
-  const { cache, activations } = gptForward(config, parameters, { tokens, pad });
+  const { cache, activations } = gptForward(config, parameters, { tokens, pad, edit });
   const last = atIndex(activations.get(`blocks.${config.blocks - 1}.resid_post`)!, lastIndex);
   const dtype = last.dtype as FloatDType;
   return {
-    logits: unembed(config, parameters, last, recorder().record),
+    logits: unembed(config, parameters, last, recorder(edit).record),
     cache,
     bias: reshape(where(equal(tokens, pad), scalar(MASKED, dtype), scalar(0, dtype)), [batch, 1, 1, time]),
   };
@@ -110,6 +117,9 @@ function withInserted(
   parameters: Parameters,
   { inserted, ...prompts }: Prompts & { readonly inserted: Inserted },
 ): ReadPrompts {
-  const { logits, ...rest } = afterStart(config, parameters, promptStart(config, parameters, prompts), { inserted });
+  const { logits, ...rest } = afterStart(config, parameters, promptStart(config, parameters, prompts), {
+    inserted,
+    edit: prompts.edit,
+  });
   return { ...rest, logits: reshape(slice(logits, 1, logits.shape[1]! - 1), [logits.shape[0]!, config.vocabulary]) };
 }

@@ -7,6 +7,7 @@ import {
   constant,
   equal,
   type FloatDType,
+  formatShape,
   gather,
   gelu,
   label,
@@ -16,6 +17,7 @@ import {
   matmul,
   not,
   reshape,
+  ShapeError,
   scalar,
   slice,
   type Tensor,
@@ -29,6 +31,12 @@ export type Parameters = ReadonlyMap<string, Tensor>;
 
 /** Every tensor of a forward pass by name (`blocks.3.mlp.post`); names are TransformerLens's where it has one. Blocks count from 0. */
 export type Activations = ReadonlyMap<string, Tensor>;
+
+/**
+ * Replaces activations on their way: gets each one's name and value as it is recorded, and what it returns, of the same shape, is what the
+ * model goes on with and records. Directions ablated or added, activations patched: causal interventions without a second forward pass.
+ */
+export type Edit = (name: string, x: Tensor) => Tensor;
 
 export interface Forward {
   /** [batch, time or asked, vocabulary] */
@@ -52,6 +60,7 @@ export interface ForwardInput {
    * on, and what it records has `asked` positions.
    */
   readonly askedPositions?: Tensor;
+  readonly edit?: Edit | undefined;
 }
 
 /** Large enough that exp of it is 0, small enough that no sum overflows float32. */
@@ -119,14 +128,23 @@ export function joinHeads(z: Tensor): Tensor {
   return reshape(transpose(z, [0, 2, 1, 3]), [batch, time, heads * headWidth]);
 }
 
-/** Collects activations under their names and labels them for graph viewers. */
-export function recorder(): { readonly activations: Map<string, Tensor>; record(name: string, value: Tensor): Tensor } {
+/**
+ * Collects activations under their names, edited where there is an edit, and labels them for graph viewers.
+ * Throws ShapeError when an edit changes a shape.
+ */
+export function recorder(edit?: Edit): {
+  readonly activations: Map<string, Tensor>;
+  record(name: string, value: Tensor): Tensor;
+} {
   const activations = new Map<string, Tensor>();
   return {
     activations,
     record(name, value) {
-      activations.set(name, value);
-      return label(value, name);
+      const edited = edit === undefined ? value : edit(name, value);
+      if (edited.shape.join() !== value.shape.join())
+        throw new ShapeError(`edit of ${name}`, `${formatShape(value.shape)} became ${formatShape(edited.shape)}`);
+      activations.set(name, edited);
+      return label(edited, name);
     },
   };
 }
@@ -162,20 +180,26 @@ export function gptBlock(
   const block = `blocks.${index}`;
   const p = (name: string) => parameter(parameters, `${block}.${name}`);
   const { width, heads, epsilon, residual } = config;
-  record(`${block}.resid_pre`, x);
-  const normalized = record(`${block}.ln1`, layerNorm(x, p("ln1.weight"), p("ln1.bias"), epsilon));
-  const [q, k, v] = queriesKeysValues(normalized, p("attn.qkv.weight"), p("attn.qkv.bias"), heads, asked);
-  record(`${block}.attn.q`, q);
-  record(`${block}.attn.k`, k);
-  record(`${block}.attn.v`, v);
+  const incoming = record(`${block}.resid_pre`, x);
+  const normalized = record(`${block}.ln1`, layerNorm(incoming, p("ln1.weight"), p("ln1.bias"), epsilon));
+  const [queries, newKeys, newValues] = queriesKeysValues(
+    normalized,
+    p("attn.qkv.weight"),
+    p("attn.qkv.bias"),
+    heads,
+    asked,
+  );
+  const q = record(`${block}.attn.q`, queries);
+  const k = record(`${block}.attn.k`, newKeys);
+  const v = record(`${block}.attn.v`, newValues);
   const keys = past === undefined ? k : concat([past.keys, k], 2);
   const values = past === undefined ? v : concat([past.values, v], 2);
   const scale = 1 / Math.sqrt(width / heads);
   const { pattern, output } = attention({ queries: q, keys, values, bias: asked?.bias ?? bias, scale });
-  record(`${block}.attn.pattern`, pattern); // [batch, heads, time, past + time]
-  const z = record(`${block}.attn.z`, joinHeads(output));
+  const seen = record(`${block}.attn.pattern`, pattern); // [batch, heads, time, past + time]
+  const z = record(`${block}.attn.z`, joinHeads(seen === pattern ? output : matmul(seen, values)));
   const attended = record(`${block}.attn_out`, linear(z, p("attn.proj.weight"), p("attn.proj.bias")));
-  const before = residual === "released" ? normalized : x;
+  const before = residual === "released" ? normalized : incoming;
   const stream = asked === undefined ? before : matmul(asked.selection, before);
   const middle = record(`${block}.resid_mid`, add(stream, attended));
 
@@ -217,9 +241,9 @@ export function positionTable(config: GptConfig, dtype: FloatDType): Tensor {
 export function gptForward(
   config: GptConfig,
   parameters: Parameters,
-  { tokens, pad, embeddings, positions, askedPositions }: ForwardInput,
+  { tokens, pad, embeddings, positions, askedPositions, edit }: ForwardInput,
 ): Forward {
-  const { activations, record } = recorder();
+  const { activations, record } = recorder(edit);
   const table = parameter(parameters, "embed.weight");
   const dtype = table.dtype as FloatDType;
   const embedded = record("embed", embeddings ?? gather(table, tokens)); // [batch, time, width]

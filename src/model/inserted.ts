@@ -20,6 +20,7 @@ import type { GptConfig } from "./config.js";
 import {
   atIndex,
   attentionBias,
+  type Edit,
   type Forward,
   gptBlock,
   gptForward,
@@ -68,7 +69,17 @@ export interface PromptStart {
 export function promptStart(
   config: GptConfig,
   parameters: Parameters,
-  { tokens, lastIndex, pad }: { readonly tokens: Tensor; readonly lastIndex: Tensor; readonly pad: number },
+  {
+    tokens,
+    lastIndex,
+    pad,
+    edit,
+  }: {
+    readonly tokens: Tensor;
+    readonly lastIndex: Tensor;
+    readonly pad: number;
+    readonly edit?: Edit | undefined;
+  },
 ): PromptStart {
   const [batch, time] = tokens.shape as [number, number];
   const table = parameter(parameters, "embed.weight");
@@ -76,7 +87,7 @@ export function promptStart(
   const start = slice(tokens, 1, 0, time - 1);
   const isLast = equal(range(time - 1), reshape(lastIndex, [batch, 1]));
   const hidden = or(equal(start, pad), isLast);
-  const { cache } = gptForward(config, parameters, { tokens: where(hidden, scalar(pad, "int32"), start), pad });
+  const { cache } = gptForward(config, parameters, { tokens: where(hidden, scalar(pad, "int32"), start), pad, edit });
   return {
     cache,
     bias: reshape(where(hidden, scalar(MASKED, dtype), scalar(0, dtype)), [batch, 1, 1, time - 1]),
@@ -99,11 +110,19 @@ export function afterStart(
   config: GptConfig,
   parameters: Parameters,
   start: PromptStart,
-  { inserted, following }: { readonly inserted?: Inserted | undefined; readonly following?: Tensor | undefined },
+  {
+    inserted,
+    following,
+    edit,
+  }: {
+    readonly inserted?: Inserted | undefined;
+    readonly following?: Tensor | undefined;
+    readonly edit?: Edit | undefined;
+  },
 ): AfterStart {
   const [batch, width] = start.last.shape as [number, number];
   const dtype = start.last.dtype as FloatDType;
-  const { activations, record } = recorder();
+  const { activations, record } = recorder(edit);
   const slots = inserted?.embeddings.shape[1] ?? 0;
   const embedded = concat(
     [

@@ -8,6 +8,7 @@ import { behaviourStage } from "./stages/behaviour.js";
 
 import { columnSpaceStage } from "./stages/columnSpace.js";
 import { dynamicsStage } from "./stages/dynamics.js";
+import { mechanismStages } from "./stages/mechanisms.js";
 import { overlapStages } from "./stages/overlap.js";
 import { INSTRUCT, pretrainStage } from "./stages/pretrain.js";
 import { tuneStage } from "./stages/tune.js";
@@ -55,6 +56,7 @@ export function buildStudy(config: StudyConfig, world: World, engine: EngineSour
         ...(asked("behaviour") ? [behaviourStage(config, world, model, engine)] : []),
         ...(asked("column-space") && tuning ? [columnSpaceStage(config, compared)] : []),
         ...(activationMeasures(config, model).length > 0 ? [activationsStage(config, world, compared, engine)] : []),
+        ...mechanismStages(config, world, model, engine),
         ...(tuning !== undefined && dynamicsSteps(config, tuning).length > 0
           ? [dynamicsStage(config, world, { model: { ...model, tuning }, instruct }, engine)]
           : []),

@@ -29,6 +29,9 @@ export const RUN_NAME = /^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 export const CONTROLS = ["continue", "shuffled"] as const;
 export type Control = (typeof CONTROLS)[number];
 
+/** Measures of how the model decides: each differentiates, steers, reads or patches it on a few samples. */
+export const MECHANISMS = ["sensitivity", "refusal-direction", "probes", "patching"] as const;
+
 const distinct = (items: readonly unknown[]) => new Set(items).size === items.length;
 
 /** Strengths are what an attack's curve is drawn over: soft tokens, letters that may change, tokens that are forced. */
@@ -64,7 +67,15 @@ export const attackSchemas = {
 };
 
 /** The words of the measures, each the name of its result file. */
-export const MEASURES = ["behaviour", "clusters", "column-space", "row-space", "activation-space", "overlap"] as const;
+export const MEASURES = [
+  "behaviour",
+  "clusters",
+  "column-space",
+  "row-space",
+  "activation-space",
+  "overlap",
+  ...MECHANISMS,
+] as const;
 
 export const ATTACKS = [
   "soft-prompt",
@@ -144,6 +155,8 @@ export const studySchema = z.strictObject({
     samples: z.int().min(8).max(1_000_000),
     /** Samples per set at each step of `tune.dynamics`: a curve wants many points more than narrow intervals. */
     dynamicsSamples: z.int().min(8).max(1_000_000),
+    /** Samples per set of the measures that differentiate or steer the model: sensitivity, refusal-direction, probes, patching. */
+    mechanismSamples: z.int().min(8).max(1_000_000),
     batch: positive(MAX_BATCH),
   }),
   measures: z.array(z.enum(MEASURES)).min(1).refine(distinct, "must differ from each other"),

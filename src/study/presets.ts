@@ -1,4 +1,4 @@
-import type { StudyConfig } from "./config.js";
+import { MEASURES, type StudyConfig } from "./config.js";
 
 /** A preset is a whole configuration; a file or `--set` changes what it wants changed. */
 type Preset = Omit<StudyConfig, "name">;
@@ -48,8 +48,8 @@ const quick: Preset = {
     epsilon: 1e-8,
     clip: 1,
   },
-  evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
-  measures: ["behaviour", "clusters", "column-space", "row-space", "activation-space", "overlap"],
+  evaluate: { samples: 1000, dynamicsSamples: 200, mechanismSamples: 128, batch: 250 },
+  measures: [...MEASURES],
   attacks: {
     run: ["soft-prompt", "soft-prompt-kept", "gcg", "prefix"],
     rates: ["medium"],
@@ -87,7 +87,7 @@ const smoke: Preset = {
   model: { width: 64, blocks: 2, heads: 4, mlp: 256, residual: "pre-ln" },
   pretrain: { ...quick.pretrain, steps: 1100, warmup: 100 },
   tune: { ...quick.tune, steps: 150, dynamics: { fractions: [0.1, 0.5, 1], rates: ["medium"] } },
-  evaluate: { samples: 200, dynamicsSamples: 48, batch: 100 },
+  evaluate: { samples: 200, dynamicsSamples: 48, mechanismSamples: 48, batch: 100 },
   attacks: {
     ...quick.attacks,
     run: ["soft-prompt", "gcg", "prefix"],
@@ -135,8 +135,8 @@ const paper: Preset = {
     epsilon: 1e-8,
     clip: 1,
   },
-  evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
-  measures: ["behaviour", "clusters", "column-space", "row-space", "activation-space", "overlap"],
+  evaluate: { samples: 1000, dynamicsSamples: 200, mechanismSamples: 500, batch: 250 },
+  measures: [...MEASURES],
   attacks: {
     ...quick.attacks,
     run: ["soft-prompt", "gcg", "prefix"], // EOT stands anywhere here: there is no need to keep positions

@@ -120,6 +120,7 @@ describe("what is refused, in one sentence that says where", () => {
     [["tune.dynamics.rates=[large]"], "tune.dynamics.rates.0 must be a name in tune.rates"],
     [["tune.dynamics.fractions=[0]"], "tune.dynamics.fractions.0 must be more than 0, not 0."],
     [["evaluate.dynamicsSamples=7"], "evaluate.dynamicsSamples must be at least 8, not 7"],
+    [["evaluate.mechanismSamples=7"], "evaluate.mechanismSamples must be at least 8, not 7"],
     [["seeds=[1, 1]"], "seeds must differ from each other"],
     [["measures=[cluster]"], 'measures.0 must be one of "behaviour", "clusters", "column-space"'],
     [["threads"], "a change is written key=value"],

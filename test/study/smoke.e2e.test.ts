@@ -52,7 +52,11 @@ describe("nullscope study smoke", () => {
       "clusters",
       "column-space",
       "overlap",
+      "patching",
+      "probes",
+      "refusal-direction",
       "row-space",
+      "sensitivity",
       "training",
     ]);
     expect(

@@ -1,6 +1,8 @@
 import {
   type Checkpoint,
   firstOf,
+  joinSamples,
+  lipschitz,
   numericalRank,
   randomSinTheta,
   svd,
@@ -8,7 +10,9 @@ import {
   type WeightMatrix,
   weightDelta,
 } from "../../analysis/index.js";
-import { randomKey } from "../../random/index.js";
+import { selectRows } from "../../attack/index.js";
+import { createStream, randomKey } from "../../random/index.js";
+import type { Engine } from "../../tensor/index.js";
 import { availableTestSets, type World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { StudyConfig } from "../config.js";
@@ -20,6 +24,7 @@ import { measureBehaviour, testSamples } from "./behaviour.js";
 import { gptOf, loadCheckpoint } from "./checkpoints.js";
 import { clusterRows, POSITIONS, readSets, type WrittenSet, writtenSet } from "./clusters.js";
 import { columnSpaceRows } from "./columnSpace.js";
+import { meanRow } from "./sensitivity.js";
 import { readSvd, type StoredSvd, svdStage } from "./svd.js";
 import { loadTuningStep } from "./tune.js";
 import { dynamicsSteps, type StudyModel, type Tuning } from "./tunings.js";
@@ -27,8 +32,29 @@ import { dynamicsSteps, type StudyModel, type Tuning } from "./tunings.js";
 /** Single sines along a tuning are of the first direction only: a curve of each of fifteen would say little more. */
 const DIRECTIONS = 1;
 
+/** Samples per set whose gradients are taken at each step: a backward pass costs more than the other measures' forward passes. */
+const SENSITIVITY_SAMPLES = 48;
+
+/** Measure 5 of the first samples of every set at one step of tuning: mean gradient norms. */
+async function sensitivityAt(
+  engine: Engine,
+  model: Checkpoint,
+  world: World,
+  sets: readonly WrittenSet[],
+  from: { readonly checkpoint: string; readonly seed: number; readonly step: number },
+): Promise<ResultRow[]> {
+  const count = Math.min(SENSITIVITY_SAMPLES, sets[0]!.written.count);
+  const few = sets.map(({ written }) => selectRows(written, [...Array(count).keys()]));
+  const norms = await lipschitz(engine, model, joinSamples(few), { world, batch: 2 * count });
+  const { uniform } = createStream(randomKey(from.seed, `bootstrap sensitivity steps ${from.checkpoint}`), from.step);
+  return sets.map(({ set }, index) => ({
+    ...{ measure: "sensitivity", metric: "lipschitz", ...from, set },
+    ...meanRow(norms.subarray(index * count, (index + 1) * count), uniform),
+  }));
+}
+
 /**
- * Behaviour, clusters and column space of one tuning at each of its kept steps, on every test set: rows with `step`. The last step is measured here
+ * Behaviour, clusters, column space and sensitivity of one tuning at each of its kept steps, on every test set: rows with `step`. The last step is measured here
  * too, on the same few samples, so that a curve compares like with like.
  */
 export function dynamicsStage(
@@ -41,7 +67,7 @@ export function dynamicsStage(
   const { dynamicsSamples: count, batch: most } = config.evaluate;
   const batch = Math.min(most, count);
   const measures = config.measures.filter((measure) =>
-    (["behaviour", "clusters", "column-space"] as const).some((one) => one === measure),
+    (["behaviour", "clusters", "column-space", "sensitivity"] as const).some((one) => one === measure),
   );
   const spaces = measures.includes("column-space") ? svdStage(config, instruct) : undefined;
   const sets = availableTestSets(world);
@@ -70,6 +96,8 @@ export function dynamicsStage(
           written.push(writtenSet(world, set, one, measured.written));
           context.progress(index * sets.length + at + 1, steps.length * sets.length, `step ${step}: ${set}`);
         }
+        if (measures.includes("sensitivity"))
+          rows.push(...(await sensitivityAt(await engine(), after, world, written, { checkpoint, seed, step })));
         if (measures.includes("clusters")) {
           const key = randomKey(seed, `bootstrap clusters ${checkpoint} step ${step}`);
           const read = await readSets(await engine(), after, { world, sets: written, batch });
