@@ -10,4 +10,5 @@ export * from "./overlap.js";
 export * from "./rowSpace.js";
 export * from "./softActivations.js";
 export * from "./spectrum.js";
+export * from "./symmetricEigen.js";
 export * from "./weights.js";
