@@ -1,6 +1,7 @@
 import type { Vectors } from "./clusters.js";
 import { energyRank } from "./columnSpace.js";
-import { type Frame, firstOf, squaredOutside, symmetricEigen, vectorOf } from "./linearAlgebra.js";
+import { type Frame, firstOf, gramOf, squaredOutside, vectorOf } from "./linearAlgebra.js";
+import { symmetricEigen } from "./symmetricEigen.js";
 
 /** The span of stacked activations A = [a_1 .. a_n] of one set: its main directions, and how they weigh. */
 export interface ActivationSpan {
@@ -10,19 +11,6 @@ export interface ActivationSpan {
   readonly rank: number;
   /** A A', from which energies outside a space follow. [width, width] */
   readonly gram: Float64Array;
-}
-
-/** A A' of stacked activations, uncentred: the span of the vectors themselves. vectors [count, width] -> [width, width] */
-export function gramOf({ data, width }: Vectors): Float64Array {
-  const gram = new Float64Array(width * width);
-  for (let from = 0; from < data.length; from += width)
-    for (let i = 0; i < width; i++) {
-      const value = data[from + i]!;
-      if (value === 0) continue;
-      for (let j = 0; j <= i; j++) gram[i * width + j]! += value * data[from + j]!;
-    }
-  for (let i = 0; i < width; i++) for (let j = 0; j < i; j++) gram[j * width + i] = gram[i * width + j]!;
-  return gram;
 }
 
 /**

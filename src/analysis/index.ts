@@ -16,4 +16,5 @@ export * from "./rowSpace.js";
 export * from "./sensitivity.js";
 export * from "./softActivations.js";
 export * from "./spectrum.js";
+export * from "./symmetricEigen.js";
 export * from "./weights.js";

@@ -1,4 +1,4 @@
-import { EigenvalueDecomposition, Matrix as MlMatrix, SingularValueDecomposition } from "ml-matrix";
+import { Matrix as MlMatrix, SingularValueDecomposition } from "ml-matrix";
 import { fillNormal, type RandomKey } from "../random/index.js";
 
 /** A matrix in float64 or float32. [rows, columns] row-major */
@@ -46,23 +46,11 @@ export function svd({ rows, columns, data }: Matrix): Svd {
   };
 }
 
-function frameOfColumns(matrix: MlMatrix, count: number, order?: readonly number[]): Frame {
+function frameOfColumns(matrix: MlMatrix, count: number): Frame {
   const length = matrix.rows;
   const data = new Float64Array(count * length);
-  for (let i = 0; i < count; i++)
-    for (let j = 0; j < length; j++) data[i * length + j] = matrix.get(j, order?.[i] ?? i);
+  for (let i = 0; i < count; i++) for (let j = 0; j < length; j++) data[i * length + j] = matrix.get(j, i);
   return { count, length, data };
-}
-
-/** Eigenvalues of a symmetric matrix from the largest, and their unit vectors. [n] and [n, n] */
-export function symmetricEigen({ rows, data }: Matrix): { readonly values: Float64Array; readonly vectors: Frame } {
-  const matrix = MlMatrix.from1DArray(rows, rows, Array.from(data));
-  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(matrix, { assumeSymmetric: true });
-  const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b]! - realEigenvalues[a]!);
-  return {
-    values: Float64Array.from(order, (i) => realEigenvalues[i]!),
-    vectors: frameOfColumns(eigenvectorMatrix, rows, order),
-  };
 }
 
 /** The first vectors of a frame. */
@@ -95,6 +83,24 @@ export function squaredOutside(frame: Frame, x: ArrayLike<number>): number {
     for (let j = 0; j < left.length; j++) left[j]! -= along * direction[j]!;
   }
   return squaredNorm(left);
+}
+
+/** X'X of rows X [count, width], in float64: A A' of stacked activations A. [width, width] */
+export function gramOf({
+  data,
+  width,
+}: {
+  readonly data: Float32Array | Float64Array;
+  readonly width: number;
+}): Float64Array {
+  const gram = new Float64Array(width * width);
+  for (let from = 0; from < data.length; from += width)
+    for (let i = 0; i < width; i++) {
+      const value = data[from + i]!;
+      for (let j = 0, at = i * width; j <= i; j++, at++) gram[at]! += value * data[from + j]!;
+    }
+  for (let i = 0; i < width; i++) for (let j = 0; j < i; j++) gram[j * width + i] = gram[i * width + j]!;
+  return gram;
 }
 
 /** Singular values above rounding: sigma > max(rows, columns) epsilon sigma_1 (the rule of NumPy's matrix_rank); 0 of a zero matrix. */

@@ -2,6 +2,8 @@ import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { fillNormal, randomKey } from "../random/index.js";
 import { columnMeans } from "../stats/fisher.js";
 import type { Vectors } from "./clusters.js";
+import { gramOf } from "./linearAlgebra.js";
+import { symmetricEigenvalues } from "./symmetricEigen.js";
 
 /**
  * Eigenvalues of the covariance of activation vectors, largest first; of the smaller of X X' and X' X, whose nonzero ones agree. vectors [n, width];
@@ -10,16 +12,18 @@ import type { Vectors } from "./clusters.js";
 export function covarianceSpectrum({ data, width }: Vectors): Float64Array {
   const count = data.length / width;
   const centre = columnMeans(data, width);
-  const rows = new Matrix(count, width);
-  for (let row = 0; row < count; row++)
-    for (let i = 0; i < width; i++) rows.set(row, i, data[row * width + i]! - centre[i]!);
-  const transposed = rows.transpose();
-  const gram = count < width ? rows.mmul(transposed) : transposed.mmul(rows);
-  const { realEigenvalues } = new EigenvalueDecomposition(gram.div(Math.max(count - 1, 1)), { assumeSymmetric: true });
+  const rows = Float64Array.from(data, (value, at) => value - centre[at % width]!);
+  const size = Math.min(count, width);
+  const gram = count < width ? gramOf({ data: transposed(rows, width), width: count }) : gramOf({ data: rows, width });
+  const values = symmetricEigenvalues({ rows: size, columns: size, data: gram });
   // Rounding can leave a zero eigenvalue a hair below zero.
-  return Float64Array.from(realEigenvalues, (value) => Math.max(value, 0))
-    .sort()
-    .reverse();
+  return values.map((value) => Math.max(value, 0) / Math.max(count - 1, 1));
+}
+
+/** rows [count, width] -> [width, count] */
+function transposed(rows: Float64Array, width: number): Float64Array {
+  const count = rows.length / width;
+  return Float64Array.from(rows, (_, at) => rows[(at % count) * width + Math.floor(at / count)]!);
 }
 
 /** Share of the first singular value of the covariance in its nuclear norm, 0..1. Method §3.1. */

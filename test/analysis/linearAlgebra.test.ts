@@ -1,15 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  dot,
-  effectiveRank,
-  type Frame,
-  numericalRank,
-  randomFrame,
-  svd,
-  symmetricEigen,
-  vectorOf,
-} from "../../src/analysis/linearAlgebra.js";
+import { effectiveRank, type Frame, numericalRank, randomFrame, svd } from "../../src/analysis/linearAlgebra.js";
 import { fillNormal, randomKey } from "../../src/random/index.js";
 import { maxDifference } from "../numbers.js";
 import { frame, frobenius, fromSvd } from "./planted.js";
@@ -71,14 +62,6 @@ describe("singular value decomposition", () => {
   test("refuses what is not finite", () => {
     expect(() => svd({ rows: 1, columns: 2, data: Float64Array.of(1, Number.NaN) })).toThrow("element 1");
   });
-});
-
-test("eigenvectors of a symmetric matrix come from the largest value on", () => {
-  const vectors = frame("eigen", 4, 4);
-  const found = symmetricEigen(fromSvd(vectors, [1, 7, 3, 5], vectors));
-  expect(maxDifference(found.values, [7, 5, 3, 1])).toBeLessThan(1e-13);
-  for (const [i, planted] of [1, 3, 2, 0].entries())
-    expect(Math.abs(dot(vectorOf(found.vectors, i), vectorOf(vectors, planted)))).toBeCloseTo(1, 12);
 });
 
 test("random frames are orthonormal, square ones too, and each draw is another", () => {

@@ -22,6 +22,11 @@ test("the spectrum of a planted covariance is found, whichever side is smaller",
   expect(covarianceSpectrum(wide)).toHaveLength(10);
 });
 
+test("the covariance divides by n - 1", () => {
+  // Two numbers, 1 and -1: variance 2.
+  expect([...covarianceSpectrum({ data: Float32Array.of(1, -1), width: 1 })]).toEqual([2]);
+});
+
 test("nonzero eigenvalues of X X' and X' X agree", () => {
   const tall = noise(6, 5, () => 1);
   // The same numbers in a matrix that is padded with zero columns: wider than tall, equal covariance.
