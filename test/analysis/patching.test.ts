@@ -4,16 +4,19 @@ import {
   POSITION_CLASSES,
   patchDecisions,
   patchingEffects,
+  refusalDecision,
   taskPairs,
 } from "../../src/analysis/patching.js";
 import { selectRows } from "../../src/attack/index.js";
 import { type Checkpoint, gptParameters, initializeParameters } from "../../src/model/index.js";
 import { createStream, randomKey } from "../../src/random/index.js";
+import { program } from "../../src/tensor/index.js";
 import { gptLayout } from "../../src/train/step.js";
 import { LABELS, parseWorld, readRow, testSet } from "../../src/world/index.js";
 import { tinyWorld } from "../cli/tinyWorld.js";
 import { cpuEngine } from "../engines.js";
 import { maxDifference } from "../numbers.js";
+import { threeBranchFile } from "../world/smallWorlds.js";
 import { plantedRefusal } from "./plantedRefusal.js";
 
 const engine = cpuEngine();
@@ -32,21 +35,28 @@ const randomModel = (): Checkpoint => {
 };
 
 describe("pairs", () => {
-  test("share text and branch and differ in their tasks, which are safe here and unsafe there", () => {
-    const { safe, unsafe } = pairsOf(24);
-    expect([safe.count, unsafe.count]).toEqual([24, 24]);
-    for (let row = 0; row < 24; row++) {
-      const [tokens, others] = [safe, unsafe].map(({ tokens, time }) => tokens.subarray(row * time, (row + 1) * time));
-      expect([...others!.subarray(3)]).toEqual([...tokens!.subarray(3)]);
-      const branch = safe.branch[row]!;
-      const operators = (of: Int32Array) =>
-        [1, 2].map((at) => world.functionOf[world.vocabulary.operators.indexOf(of[at]!)]!);
-      for (const one of operators(tokens!)) expect(world.rule[branch]!.safe).toContain(one);
-      for (const one of operators(others!)) expect(world.rule[branch]!.unsafe).toContain(one);
-    }
-    expect(new Set(unsafe.label)).toEqual(new Set([LABELS.indexOf("unsafe")]));
-    expect(readRow(world, safe, 0)).toBeDefined();
-  });
+  // In the world of three branches no branch's unsafe operators are all unsafe in another.
+  test.each(["tiny", "three"])(
+    "share text and branch and differ in their tasks, safe here and unsafe there (%s)",
+    (name) => {
+      const world = parseWorld(name === "tiny" ? tinyWorld : threeBranchFile(), name);
+      const { safe, unsafe } = pairsOf(24, world);
+      expect([safe.count, unsafe.count]).toEqual([24, 24]);
+      for (let row = 0; row < 24; row++) {
+        const [tokens, others] = [safe, unsafe].map(({ tokens, time }) =>
+          tokens.subarray(row * time, (row + 1) * time),
+        );
+        expect([...others!.subarray(3)]).toEqual([...tokens!.subarray(3)]);
+        const branch = safe.branch[row]!;
+        const operators = (of: Int32Array) =>
+          [1, 2].map((at) => world.functionOf[world.vocabulary.operators.indexOf(of[at]!)]!);
+        for (const one of operators(tokens!)) expect(world.rule[branch]!.safe).toContain(one);
+        for (const one of operators(others!)) expect(world.rule[branch]!.unsafe).toContain(one);
+      }
+      expect(new Set(unsafe.label)).toEqual(new Set([LABELS.indexOf("unsafe")]));
+      expect(readRow(world, safe, 0)).toBeDefined();
+    },
+  );
 
   test("for the null are another sample of the same branch and length", () => {
     const { safe } = pairsOf(24);
@@ -119,6 +129,13 @@ describe("where one head of block 2 of 3 carries the decision from the tasks to 
       expect(Math.abs(chance!)).toBeLessThan(0.01); // all unsafe prompts are alike to this model, and all safe ones
     }
   });
+});
+
+test("the decision is NULL's lead over the best of all others, and above 0 exactly where NULL is written", async () => {
+  const spec = { logits: { shape: [3, 4], dtype: "float64" } } as const;
+  const { run } = await engine.compile(program("decision", spec, ({ logits }) => ({ d: refusalDecision(logits, 2) })));
+  const { d } = await run({ logits: Float64Array.of(1, 3, 7, 2, 5, 1, -4, 0, -3, -9, -2, -8) });
+  expect([...d]).toEqual([4, -9, 1]);
 });
 
 test("texts of different lengths are refused: their positions do not correspond", async () => {

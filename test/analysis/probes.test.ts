@@ -44,6 +44,14 @@ describe("held-out accuracy", () => {
     expect(Math.abs(found.value - 0.8413)).toBeLessThan(0.03);
   });
 
+  test("counts both classes the same: all of 90 zeros and half of 10 ones told right are three quarters", () => {
+    const test = { vectors: { data: new Float32Array(100 * width), width }, labels: new Uint8Array(100).fill(1, 90) };
+    for (let row = 0; row < 100; row++) test.vectors.data[row * width] = row < 95 ? -10 : 10;
+    const { value, low, high } = probeAccuracy(labelled(100, 10, "train"), test, options())!;
+    expect(value).toBe(0.75);
+    expect([low > 0.5, high < 1]).toEqual([true, true]);
+  });
+
   test("does not exist where a class has fewer than four samples", () => {
     expect(probeAccuracy(labelled(30, 1, "train", 0.1), labelled(100, 1, "test"), options())).toBeUndefined();
     expect(probeAccuracy(labelled(100, 1, "train"), labelled(30, 1, "test", 0.1), options())).toBeUndefined();

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 import {
+  ablateDirection,
   decodeGreedily,
   decodeSteered,
   half,
@@ -12,9 +13,11 @@ import {
   withOutputs,
 } from "../../src/analysis/index.js";
 import { selectRows } from "../../src/attack/index.js";
+import { program } from "../../src/tensor/index.js";
 import { parseWorld, type Samples, testSet } from "../../src/world/index.js";
 import { tinyWorld } from "../cli/tinyWorld.js";
 import { cpuEngine } from "../engines.js";
+import { maxDifference } from "../numbers.js";
 import { AXES, plantedRefusal } from "./plantedRefusal.js";
 
 const engine = cpuEngine();
@@ -121,6 +124,17 @@ describe("a model whose refusal is one direction", () => {
     expect([...judge(selectRows(safe, order), mixed, nullToken).outcome]).toEqual(order.map((row) => outcome[row]));
     await expect(decodeSteered(engine, checkpoint, safe, [], options)).rejects.toThrow("one for each");
   });
+});
+
+test("ablation leaves nothing along the direction and all the rest, row by row; a row of none stays as it is", async () => {
+  const spec = {
+    x: { shape: [3, 2, 2], dtype: "float64" },
+    r: { shape: [3, 2], dtype: "float64" },
+  } as const;
+  const { run } = await engine.compile(program("ablate", spec, ({ x, r }) => ({ y: ablateDirection(x, r) })));
+  const x = Float64Array.of(3, 4, 1, 0, 3, 4, 1, 0, 3, 4, 1, 0);
+  const { y } = await run({ x, r: Float64Array.of(1, 0, 0.6, 0.8, 0, 0) });
+  expect(maxDifference(y, [0, 4, 0, 0, 0, 0, 0.64, -0.48, 3, 4, 1, 0])).toBeLessThan(1e-12);
 });
 
 test("a random direction has the norm asked for, is the prompt's own, and has no axis of its own", () => {

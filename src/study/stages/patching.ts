@@ -35,7 +35,8 @@ export function patchingStage(
     inputs: [stage],
     steps: 2,
     ...estimateEvaluation(gptOf(config.model, world), {
-      samples: pairs * 2 * 2 * POSITION_CLASSES.length * (config.model.blocks + 2),
+      // Both directions and their nulls, each block patched; prompts only, not token by token.
+      samples: (pairs * 2 * 2 * POSITION_CLASSES.length * (config.model.blocks + 2)) / 4,
       batch,
       time: world.time,
     }),
