@@ -81,10 +81,10 @@ export async function assembleResults(
     if (name.endsWith(".json") && !kept.has(name)) await files.remove(join(folder, name));
 }
 
-/** Measures to which an attack that was asked for adds rows. */
-const REPLACEABLE: ReadonlySet<string> = new Set(["attacks", "clusters"]);
+/** Measures to which an attack or an intervention that was asked for adds rows. */
+const REPLACEABLE: ReadonlySet<string> = new Set(["attacks", "clusters", "interventions"]);
 
-/** One row for each quantity, the last: an attack that was asked for again with other settings takes the place of the one before. */
+/** One row for each quantity, the last: what was asked for again with other settings takes the place of the one before. */
 function newestRows(rows: readonly ResultRow[]): ResultRow[] {
   const newest = new Map<string, ResultRow>();
   for (const row of rows) {

@@ -6,6 +6,7 @@ import { attackStages } from "./stages/attacks.js";
 import { behaviourStage, type TrainedModel } from "./stages/behaviour.js";
 import { clustersStage } from "./stages/clusters.js";
 import { dynamicsStage } from "./stages/dynamics.js";
+import { stagesOfInterventions, studyInterventions } from "./stages/interventions.js";
 import { INSTRUCT, pretrainStage } from "./stages/pretrain.js";
 import { tuneStage } from "./stages/tune.js";
 import { checkpointName, dynamicsSteps, type Tuning, tuningsOf } from "./stages/tunings.js";
@@ -44,9 +45,11 @@ export function studyModels(
  * are seen early.
  */
 export function buildStudy(config: StudyConfig, world: World, engine: EngineSource = engineSource(config)): Stage[] {
+  const models = studyModels(config, world, engine);
+  const curves = { curves: studyInterventions(config, world), samples: config.interventions.samples };
   return [
     worldStage(world),
-    ...studyModels(config, world, engine).flatMap((model) => {
+    ...models.flatMap((model) => {
       const { stage, tuning } = model;
       const behaviour = behaviourStage(config, world, model, engine);
       return [
@@ -58,6 +61,11 @@ export function buildStudy(config: StudyConfig, world: World, engine: EngineSour
           : []),
         ...attackStages(config, world, model, engine),
       ];
+    }),
+    // Between models, so after them all.
+    ...config.seeds.flatMap((seed) => {
+      const ofSeed = models.filter((model) => model.seed === seed);
+      return stagesOfInterventions(config, world, ofSeed, curves, engine);
     }),
   ];
 }
