@@ -1,5 +1,3 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import {
   alphaStar,
   applyIntervention,
@@ -12,8 +10,8 @@ import { UserError } from "../../errors.js";
 import { createStream, randomKey } from "../../random/index.js";
 import { gptLayout } from "../../train/index.js";
 import { availableTestSets, type World } from "../../world/index.js";
-import { writeRows } from "../assembleResults.js";
-import { canonicalJson, type JsonValue } from "../canonicalJson.js";
+import { writeApplied, writeRows } from "../assembleResults.js";
+import type { JsonValue } from "../canonicalJson.js";
 import type { StudyConfig } from "../config.js";
 import type { EngineSource } from "../engines.js";
 import { estimateEvaluation } from "../estimate.js";
@@ -22,9 +20,6 @@ import type { Stage } from "../stage.js";
 import { type TrainedModel, testSamples } from "./behaviour.js";
 import { gptOf, loadCheckpoint } from "./checkpoints.js";
 import { type InterventionMeasure, measureIntervened, overDraws } from "./interventionMeasures.js";
-
-/** What a stage applied, as data: `results/interventions.json` lists it beside the rows. */
-export const APPLIED = "interventions.json";
 
 /** The models of one curve of interventions. */
 export interface InterventionModels {
@@ -111,7 +106,10 @@ export function interventionStage(
       }
       if (first.kind === "path") rows.push(...alphaStarRow(first, refused, seed));
       await writeRows(context, overDraws(rows));
-      await writeFile(join(context.folder, APPLIED), `${canonicalJson(interventions as unknown as JsonValue)}\n`);
+      await writeApplied(
+        context,
+        interventions.map((one) => ({ checkpoint: interventionName(one), ...one })),
+      );
     },
   };
 }
