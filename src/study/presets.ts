@@ -76,11 +76,11 @@ const quick: Preset = {
   interventions: {
     run: ["path", "transfer", "line", "rank"],
     rates: ["medium"],
-    samples: 80,
-    batch: 640,
+    samples: 48,
+    batch: 128,
     // The paper's.
     path: { alphas: [0, 0.25, 0.5, 0.75, 1, 1.1, 1.2, 1.3, 1.4, 1.5] },
-    transfer: { alphas: [0.25, 0.5, 1] },
+    transfer: { alphas: [0.5, 1] },
     line: { alphas: [0, 0.25, 0.5, 0.75, 1] },
     // 64 is all of this width's directions.
     rank: { ranks: [1, 2, 4, 8, 16, 64], draws: 3 },
@@ -111,11 +111,10 @@ const smoke: Preset = {
   interventions: {
     ...quick.interventions,
     samples: 16,
-    batch: 128,
     path: { alphas: [0, 0.5, 1, 1.3] },
     transfer: { alphas: [1] },
-    line: { alphas: [0, 0.5, 1] },
-    rank: { ranks: [2, 64], draws: 2 },
+    line: { alphas: [0.5] },
+    rank: { ranks: [2], draws: 2 },
   },
 };
 

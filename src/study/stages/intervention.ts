@@ -62,7 +62,8 @@ export function interventionStage(
   const { batch } = config.interventions;
   return {
     kind: "intervention",
-    name: `${first.kind} ${name}${first.matrices === "all" ? "" : ` ${first.matrices.join("+")}`} seed ${seed}${suffix}`,
+    // A rank's curve holds top and random directions.
+    name: `${first.kind} ${first.kind === "rank" ? first.delta : name}${first.matrices === "all" ? "" : ` ${first.matrices.join("+")}`} seed ${seed}${suffix}`,
     version: 1,
     config: {
       interventions: interventions as unknown as JsonValue,
@@ -130,7 +131,7 @@ export function columnsOf(intervention: Intervention, seed: number) {
 /** An intervention within its curve, for people. */
 function wordsOf(intervention: Intervention): string {
   if (intervention.kind !== "rank") return `alpha ${intervention.alpha}`;
-  return `rank ${intervention.rank}${intervention.directions === "random" ? `, draw ${intervention.draw + 1}` : ""}`;
+  return `${intervention.directions} ${intervention.rank}${intervention.directions === "random" ? `, draw ${intervention.draw + 1}` : ""}`;
 }
 
 function alphaStarRow(
