@@ -1,12 +1,16 @@
 /** One file per measure of the method, with its nulls. */
 export * from "./activationSpace.js";
 export * from "./activations.js";
+export * from "./alphaStar.js";
+export * from "./answers.js";
 export * from "./behaviour.js";
 export * from "./clusters.js";
 export * from "./columnSpace.js";
 export * from "./decoding.js";
+export * from "./interventions.js";
 export * from "./joinSamples.js";
 export * from "./linearAlgebra.js";
+export * from "./lowRank.js";
 export * from "./overlap.js";
 export * from "./patching.js";
 export * from "./probes.js";

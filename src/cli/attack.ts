@@ -1,23 +1,14 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
-import { buildStudy } from "../study/build.js";
 import { ATTACKS, type AttackName } from "../study/config.js";
-import { resolveDevice } from "../study/devices.js";
-import { engineSource } from "../study/engines.js";
-import { nodeFileSystem } from "../study/fileSystem.js";
-import { planStages } from "../study/graph.js";
-import { loadWorld } from "../study/loadWorld.js";
 import { openRun } from "../study/openRun.js";
-import { addRequest, readRequests, requestedStages, trainedModels } from "../study/requests.js";
 import { resolveConfig } from "../study/resolveConfig.js";
 import { largestStrength } from "../study/stages/attack.js";
 import type { World } from "../world/index.js";
+import { known, openFinishedRun, runRequest } from "./finishedRun.js";
 import { clean, type Io } from "./io.js";
-import { findRun, gather, wholeNumber } from "./options.js";
-import { runToEnd } from "./study.js";
+import { gather, wholeNumber } from "./options.js";
 
 interface AttackOptions {
   readonly checkpoint: string;
@@ -60,54 +51,26 @@ Examples:
 }
 
 async function attack(run: string, options: AttackOptions, io: Io): Promise<void> {
-  const runFolder = await findRun(run, options.runs);
-  await openRun(runFolder); // says in one sentence when the folder is no run
+  const finished = await openFinishedRun(run, options);
+  const { folder, world, models } = finished;
   const name = known("attack", options.attack, ATTACKS);
   const strengths = options.strength === undefined ? undefined : strengthList(options.strength);
-  const source = join(runFolder, "config.yaml");
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  // The run's own stages are those of its configuration as it stands, whatever this attack changes.
   const changed = await resolveConfig({
-    source,
+    source: join(folder, "config.yaml"),
     set: [
       ...(options.set ?? []).map((change) => `attacks.${name}.${change}`),
       ...(strengths === undefined ? [] : [`attacks.${name}.strengths=[${strengths.join(", ")}]`]),
       ...(options.samples === undefined ? [] : [`attacks.${name}.samples=${options.samples}`]),
     ],
-    ...threads,
   });
-  // The run's own stages are those of its configuration as it stands, whatever this attack changes.
-  const resolved = await resolveConfig({ source, ...threads });
-  const config = { ...resolved, device: await resolveDevice(resolved.device) };
-  const world = await loadWorld(config.world);
   if (strengths !== undefined) checkStrengths(name, strengths, world);
-
-  const engine = engineSource(config);
-  const study = buildStudy(config, world, engine);
-  const own = [...study, ...requestedStages(config, world, study, await readRequests(runFolder), engine)];
-  const models = trainedModels(study);
   const checkpoint = known("checkpoint", options.checkpoint, [...new Set(models.map((model) => model.checkpoint))]);
-  const { stages } = await planStages(own, runFolder, nodeFileSystem);
-  const done = stages.filter((stage) => stage.done).map(({ stage }) => stage);
-  for (const model of models)
-    if (model.checkpoint === checkpoint && !done.includes(model.stage))
-      throw new UserError(
-        `The run ${run} has no finished checkpoint ${checkpoint} of seed ${model.seed}; finish it with "nullscope study ${source}" first.`,
-      );
-  // config.yaml stays as it is: what was asked for lies in the run's requests.
   const request = { attack: name, checkpoint, settings: changed.attacks[name] };
-  const requested = requestedStages(config, world, study, [request], engine);
-  await runToEnd([...done, ...requested], runFolder, await readFile(source, "utf8"), options.json === true, io, {
-    finished: () => addRequest(runFolder, request),
-    answer: () => printAttack(runFolder, name, checkpoint, io),
+  await runRequest(run, finished, { request, needs: [checkpoint] }, io, {
+    json: options.json === true,
+    answer: () => printAttack(folder, name, checkpoint, io),
   });
-}
-
-function known<T extends string>(what: string, given: string, names: readonly T[]): T {
-  const found = names.find((name) => name === given);
-  if (found !== undefined) return found;
-  throw new UserError(
-    `There is no ${what} ${JSON.stringify(given)}; did you mean ${JSON.stringify(closest(given, names))}? There are: ${names.join(", ")}.`,
-  );
 }
 
 function strengthList(text: string): number[] {

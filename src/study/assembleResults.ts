@@ -3,7 +3,7 @@ import { canonicalJson } from "./canonicalJson.js";
 import { type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import { inDependencyOrder } from "./graph.js";
 import { checkStage } from "./manifest.js";
-import type { Example, ExamplesFile, ResultRow } from "./results.js";
+import type { AppliedIntervention, Example, ExamplesFile, ResultRow } from "./results.js";
 import { writeResults } from "./resultsFiles.js";
 import { writeIfChanged } from "./runStudy.js";
 import { type Stage, type StageContext, stageIdentity } from "./stage.js";
@@ -12,6 +12,8 @@ import { stageFolder } from "./store.js";
 /** Files by which a stage hands its rows and its decoded samples to the study's results. */
 const ROWS = "rows.json";
 const EXAMPLES = "examples.json";
+/** Interventions that a stage applied, as data. */
+const APPLIED = "interventions.json";
 
 /** Called by a measuring stage: these rows become part of `results/MEASURE.json` when the study is done. */
 export async function writeRows(
@@ -40,6 +42,15 @@ export async function writeExamples(
   await writeJson(files, join(folder, EXAMPLES), examples);
 }
 
+/** Called by a stage that intervenes: what it applied, to be listed beside its rows in `results/interventions.json`. */
+export async function writeApplied(
+  { folder }: Pick<StageContext, "folder">,
+  interventions: readonly AppliedIntervention[],
+  files: FileSystem = nodeFileSystem,
+) {
+  await writeJson(files, join(folder, APPLIED), interventions);
+}
+
 /**
  * Gathers what the finished stages handed over into the run's `results/`, and removes result files of measures that the
  * study no longer has. Stages that diverged or were skipped give nothing.
@@ -51,12 +62,16 @@ export async function assembleResults(
 ): Promise<void> {
   const byMeasure = new Map<string, { stages: Set<string>; rows: ResultRow[] }>();
   const examples: Example[] = [];
+  const applied = new Map<string, AppliedIntervention>();
   for (const stage of inDependencyOrder(stages)) {
     const folder = stageFolder(runFolder, stage);
     const check = await checkStage(files, folder, stageIdentity(stage));
     if (check.state !== "whole" || check.manifest.outcome !== "done") continue;
     const written = new Set(check.manifest.outputs.map((output) => output.path));
     if (written.has(EXAMPLES)) examples.push(...(await readJson<Example[]>(files, join(folder, EXAMPLES))));
+    if (written.has(APPLIED))
+      for (const one of await readJson<AppliedIntervention[]>(files, join(folder, APPLIED)))
+        applied.set(canonicalJson(one), one);
     if (!written.has(ROWS)) continue;
     for (const row of await readJson<ResultRow[]>(files, join(folder, ROWS))) {
       const gathered = byMeasure.get(row.measure) ?? { stages: new Set(), rows: [] };
@@ -71,6 +86,7 @@ export async function assembleResults(
     measures.map(([measure, gathered]) => ({
       measure,
       stages: [...gathered.stages],
+      ...(measure === "interventions" && { interventions: [...applied.values()] }),
       rows: REPLACEABLE.has(measure) ? newestRows(gathered.rows) : gathered.rows,
     })),
     files,
@@ -86,10 +102,10 @@ export async function assembleResults(
     if (name.endsWith(".json") && !kept.has(name)) await files.remove(join(folder, name));
 }
 
-/** Measures to which an attack that was asked for adds rows. */
-const REPLACEABLE: ReadonlySet<string> = new Set(["attacks", "clusters"]);
+/** Measures to which an attack or an intervention that was asked for adds rows. */
+const REPLACEABLE: ReadonlySet<string> = new Set(["attacks", "clusters", "interventions"]);
 
-/** One row for each quantity, the last: an attack that was asked for again with other settings takes the place of the one before. */
+/** One row for each quantity, the last: what was asked for again with other settings takes the place of the one before. */
 function newestRows(rows: readonly ResultRow[]): ResultRow[] {
   const newest = new Map<string, ResultRow>();
   for (const row of rows) {

@@ -8,6 +8,7 @@ import { behaviourStage } from "./stages/behaviour.js";
 
 import { columnSpaceStage } from "./stages/columnSpace.js";
 import { dynamicsStage } from "./stages/dynamics.js";
+import { stagesOfInterventions, studyInterventions } from "./stages/interventions.js";
 import { mechanismStages } from "./stages/mechanisms.js";
 import { overlapStages } from "./stages/overlap.js";
 import { INSTRUCT, pretrainStage } from "./stages/pretrain.js";
@@ -44,9 +45,11 @@ export function studyModels(
  * are seen early.
  */
 export function buildStudy(config: StudyConfig, world: World, engine: EngineSource = engineSource(config)): Stage[] {
+  const models = studyModels(config, world, engine);
+  const curves = { curves: studyInterventions(config, world), samples: config.interventions.samples };
   return [
     worldStage(world),
-    ...studyModels(config, world, engine).flatMap((model, _, models) => {
+    ...models.flatMap((model) => {
       const { stage, tuning, seed } = model;
       const instruct = models.find((one) => one.seed === seed && one.tuning === undefined)!;
       const compared = { model, instruct, control: continueControl(models, model) };
@@ -63,6 +66,11 @@ export function buildStudy(config: StudyConfig, world: World, engine: EngineSour
         ...attackStages(config, world, model, engine),
         ...(asked("overlap") ? overlapStages(config, models, model) : []),
       ];
+    }),
+    // Between models, so after them all.
+    ...config.seeds.flatMap((seed) => {
+      const ofSeed = models.filter((model) => model.seed === seed);
+      return stagesOfInterventions(config, world, ofSeed, curves, engine);
     }),
   ];
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { INTERVENTION_KINDS } from "../analysis/index.js";
 import { RECIPES } from "../train/index.js";
 import { methodOptionsSchema, missingRates, word } from "./methodOptions.js";
 
@@ -50,6 +51,9 @@ const softPrompt = z.strictObject({
   /** Strengths whose activations are kept and measured as sets of their own. */
   activations: z.array(positive(1000)).max(100).refine(distinct, "must differ from each other"),
 });
+
+/** How much of dW is added, or how far along a line. */
+const alphas = z.array(z.number().min(-100).max(100)).min(1).max(1000).refine(distinct, "must differ from each other");
 
 /** Attacks by name, each with its settings. */
 export const attackSchemas = {
@@ -166,6 +170,24 @@ export const studySchema = z.strictObject({
     /** Names of tune.rates; a rate that the study does not have is passed over. */
     rates: z.array(word).refine(distinct, "must differ from each other"),
     ...attackSchemas,
+  }),
+  /** Changes of weights along and between the tunings of some rates, and what they do to behaviour, clusters and loss. */
+  interventions: z.strictObject({
+    run: z.array(z.enum(INTERVENTION_KINDS)).refine(distinct, "must differ from each other"),
+    /** Names of tune.rates; a rate that the study does not have is passed over. */
+    rates: z.array(word).refine(distinct, "must differ from each other"),
+    /** Test samples per set. */
+    samples: z.int().min(8).max(1_000_000),
+    /** Samples of all sets together that go through the model at once. */
+    batch: positive(MAX_BATCH),
+    path: z.strictObject({ alphas }),
+    transfer: z.strictObject({ alphas }),
+    line: z.strictObject({ alphas }),
+    /** Singular directions that are kept of every matrix's dW; of random ones several draws. */
+    rank: z.strictObject({
+      ranks: z.array(positive(65_536)).min(1).max(100).refine(distinct, "must differ from each other"),
+      draws: positive(1000),
+    }),
   }),
   /** Where programs run. `auto`: WebGPU where there is a graphics adapter, else the CPU. */
   device: z.enum(["cpu", "webgpu", "cuda", "auto"]),

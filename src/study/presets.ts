@@ -73,6 +73,18 @@ const quick: Preset = {
     gcg: { samples: 64, strengths: [1, 2, 4], topK: 8, candidates: 16, budget: 64 },
     prefix: { samples: 500, strengths: [1, 2, 3, 4] },
   },
+  interventions: {
+    run: ["path", "transfer", "line", "rank"],
+    rates: ["medium"],
+    samples: 48,
+    batch: 128,
+    // The paper's.
+    path: { alphas: [0, 0.25, 0.5, 0.75, 1, 1.1, 1.2, 1.3, 1.4, 1.5] },
+    transfer: { alphas: [0.5, 1] },
+    line: { alphas: [0, 0.25, 0.5, 0.75, 1] },
+    // 64 is all of this width's directions.
+    rank: { ranks: [1, 2, 4, 8, 16, 64], draws: 3 },
+  },
   device: "cpu",
   threads: 2,
 };
@@ -95,6 +107,14 @@ const smoke: Preset = {
     "soft-prompt-kept": { ...quick.attacks["soft-prompt-kept"], samples: 24, strengths: [1, 5], activations: [5] },
     gcg: { samples: 16, strengths: [2], topK: 8, candidates: 8, budget: 24 },
     prefix: { samples: 100, strengths: [1, 2] },
+  },
+  interventions: {
+    ...quick.interventions,
+    samples: 16,
+    path: { alphas: [0, 0.5, 1, 1.3] },
+    transfer: { alphas: [1] },
+    line: { alphas: [0.5] },
+    rank: { ranks: [2], draws: 2 },
   },
 };
 
@@ -145,6 +165,13 @@ const paper: Preset = {
     "soft-prompt-kept": { ...quick.attacks["soft-prompt-kept"], samples: 1000 },
     gcg: { samples: 1000, strengths: [1, 2, 4, 8], topK: 16, candidates: 64, budget: 512 },
     prefix: { samples: 1000, strengths: [1, 2, 3, 4, 5] },
+  },
+  interventions: {
+    ...quick.interventions,
+    rates: ["medium", "small"],
+    samples: 500,
+    batch: 250,
+    rank: { ranks: [1, 2, 4, 8, 16, 192], draws: 5 },
   },
   device: "cpu",
   threads: 2,

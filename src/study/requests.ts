@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { type Intervention, interventionSchema } from "../analysis/index.js";
 import { UserError } from "../errors.js";
 import type { World } from "../world/index.js";
 import { canonicalJson, type JsonValue } from "./canonicalJson.js";
@@ -11,6 +12,7 @@ import type { Stage } from "./stage.js";
 import type { AttackSettings } from "./stages/attack.js";
 import { stagesOfAttack } from "./stages/attacks.js";
 import type { TrainedModel } from "./stages/behaviour.js";
+import { stagesOfInterventions } from "./stages/interventions.js";
 import { INSTRUCT } from "./stages/pretrain.js";
 
 /** Folder of a run in which what was asked for after the study is remembered, one file a request: `0001.json`, ... */
@@ -23,9 +25,30 @@ export interface AttackRequest {
   readonly settings: AttackSettings;
 }
 
-const requestSchema = z
+/** Interventions that were asked for by themselves: of one kind, between the same models, on the same matrices. */
+export interface InterventionRequest {
+  readonly interventions: readonly Intervention[];
+  /** Test samples of each set. */
+  readonly samples: number;
+}
+
+/** Whatever was asked for after the study. */
+export type StudyRequest = AttackRequest | InterventionRequest;
+
+const ATTACK_SCHEMA = "nullscope/attack-request@1";
+const INTERVENTION_SCHEMA = "nullscope/intervention-request@1";
+
+const interventionRequest = z
   .strictObject({
-    schema: z.literal("nullscope/attack-request@1"),
+    schema: z.literal(INTERVENTION_SCHEMA),
+    interventions: z.array(interventionSchema).min(1).max(10_000),
+    samples: z.int().min(8).max(1_000_000),
+  })
+  .transform(({ interventions, samples }): InterventionRequest => ({ interventions, samples }));
+
+const attackRequest = z
+  .strictObject({
+    schema: z.literal(ATTACK_SCHEMA),
     attack: z.enum(ATTACKS),
     checkpoint: z.string().min(1).max(100),
     settings: z.unknown(),
@@ -36,6 +59,8 @@ const requestSchema = z
     context.addIssue({ code: "custom", message: "settings that the attack does not have" });
     return z.NEVER;
   });
+
+const schemaOf = (request: StudyRequest) => ("attack" in request ? ATTACK_SCHEMA : INTERVENTION_SCHEMA);
 
 /** The models of a study, from its stages. */
 export function trainedModels(stages: readonly Stage[]): TrainedModel[] {
@@ -52,33 +77,50 @@ export function requestedStages(
   config: StudyConfig,
   world: World,
   stages: readonly Stage[],
-  requests: readonly AttackRequest[],
+  requests: readonly StudyRequest[],
   engine: EngineSource,
 ): Stage[] {
   const models = trainedModels(stages);
-  return requests.flatMap(({ attack, checkpoint, settings }) =>
-    models
+  return requests.flatMap((request) => {
+    if (!("attack" in request)) return interventionStages(config, world, models, request, engine);
+    const { attack, checkpoint, settings } = request;
+    return models
       .filter((model) => model.checkpoint === checkpoint)
       .flatMap((model) => {
         const suffix = ` (request ${sha256(canonicalJson(settings as JsonValue)).slice(0, 8)})`;
         return stagesOfAttack(config, world, model, { attack, settings }, engine, suffix);
-      }),
-  );
+      });
+  });
+}
+
+function interventionStages(
+  config: StudyConfig,
+  world: World,
+  models: readonly TrainedModel[],
+  { interventions, samples }: InterventionRequest,
+  engine: EngineSource,
+): Stage[] {
+  const suffix = ` (request ${sha256(canonicalJson({ interventions, samples } as unknown as JsonValue)).slice(0, 8)})`;
+  const curves = { curves: [interventions], samples };
+  return config.seeds.flatMap((seed) => {
+    const ofSeed = models.filter((model) => model.seed === seed);
+    return stagesOfInterventions(config, world, ofSeed, curves, engine, suffix);
+  });
 }
 
 /** The run's requests, oldest first. @throws UserError for a file that is none. */
-export async function readRequests(runFolder: string, files: FileSystem = nodeFileSystem): Promise<AttackRequest[]> {
+export async function readRequests(runFolder: string, files: FileSystem = nodeFileSystem): Promise<StudyRequest[]> {
   return Promise.all((await requestFiles(runFolder, files)).map((name) => readRequest(runFolder, name, files)));
 }
 
 /** Remembers a request, as the newest; asked for again, an older one becomes the newest. The run's lock must be held. */
 export async function addRequest(
   runFolder: string,
-  request: AttackRequest,
+  request: StudyRequest,
   files: FileSystem = nodeFileSystem,
 ): Promise<void> {
   const names = await requestFiles(runFolder, files);
-  const text = `${canonicalJson({ schema: "nullscope/attack-request@1", ...request } as unknown as JsonValue)}\n`;
+  const text = `${canonicalJson({ schema: schemaOf(request), ...request } as unknown as JsonValue)}\n`;
   const newest = names.at(-1);
   const same: string[] = [];
   for (const name of names)
@@ -101,17 +143,20 @@ async function requestFiles(runFolder: string, files: FileSystem): Promise<strin
     .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
 }
 
-async function readRequest(runFolder: string, name: string, files: FileSystem): Promise<AttackRequest> {
+async function readRequest(runFolder: string, name: string, files: FileSystem): Promise<StudyRequest> {
   const path = join(runFolder, REQUESTS, name);
   const refuse = (why: string) =>
-    new UserError(`${path} is no request for an attack (${why}); delete it, and ask again with "nullscope attack".`);
+    new UserError(
+      `${path} is no request for an attack or for interventions (${why}); delete it, and ask again with "nullscope attack" or "nullscope intervene".`,
+    );
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder().decode(await files.read(path)));
   } catch (error) {
     throw refuse(errorCode(error) ?? "no valid JSON");
   }
-  const parsed = requestSchema.safeParse(json);
+  const { schema } = (json ?? {}) as { readonly schema?: unknown };
+  const parsed = (schema === INTERVENTION_SCHEMA ? interventionRequest : attackRequest).safeParse(json);
   if (!parsed.success) throw refuse(parsed.error.issues[0]?.message ?? "its form is wrong");
   return parsed.data;
 }

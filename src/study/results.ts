@@ -1,3 +1,5 @@
+import type { Intervention } from "../analysis/index.js";
+
 /** The contract that every measure, report and script builds on: tidy rows, one number each. */
 export const RESULTS_SCHEMA = "nullscope/results@1";
 
@@ -57,12 +59,17 @@ export const RESULT_COLUMNS = [
   "chance",
 ] as const satisfies readonly (keyof ResultRow)[];
 
+/** An intervention that was applied, and to which rows it led: those with this checkpoint, and its alpha, rank (`index`) and matrices. */
+export type AppliedIntervention = Intervention & { readonly checkpoint: string };
+
 /** `results/MEASURE.json`. */
 export interface ResultsFile {
   readonly schema: typeof RESULTS_SCHEMA;
   readonly measure: string;
   /** Identities of the stages that the rows came from. */
   readonly stages: readonly string[];
+  /** Of `interventions`: what was applied, as data. */
+  readonly interventions?: readonly AppliedIntervention[];
   readonly rows: readonly ResultRow[];
 }
 

@@ -3,7 +3,13 @@ import { parquetWriteBuffer } from "hyparquet-writer";
 import { z } from "zod";
 import { UserError } from "../errors.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
-import { RESULT_COLUMNS, RESULTS_SCHEMA, type ResultRow, type ResultsFile } from "./results.js";
+import {
+  type AppliedIntervention,
+  RESULT_COLUMNS,
+  RESULTS_SCHEMA,
+  type ResultRow,
+  type ResultsFile,
+} from "./results.js";
 import { writeIfChanged } from "./runStudy.js";
 
 const TEXT_COLUMNS = ["measure", "metric", "checkpoint", "set", "branch", "outcome", "matrix"] as const;
@@ -32,7 +38,12 @@ export function sortRows(rows: readonly ResultRow[]): ResultRow[] {
  * `results/MEASURE.json` as text, one row a line, absent fields null, numbers in their shortest exact spelling.
  * @throws TypeError for NaN, infinities and rows of another measure: a number that is not defined has no row.
  */
-export function resultsText(measure: string, stages: readonly string[], rows: readonly ResultRow[]): string {
+export function resultsText(
+  measure: string,
+  stages: readonly string[],
+  rows: readonly ResultRow[],
+  interventions: readonly AppliedIntervention[] = [],
+): string {
   const lines = sortRows(rows).map((row) => {
     if (row.measure !== measure) throw new TypeError(`a row of ${row.measure} among the results of ${measure}`);
     const cells = RESULT_COLUMNS.map((column) => {
@@ -44,7 +55,9 @@ export function resultsText(measure: string, stages: readonly string[], rows: re
     return `    ${JSON.stringify(Object.fromEntries(cells))}`;
   });
   const head = `  "schema": ${JSON.stringify(RESULTS_SCHEMA)},\n  "measure": ${JSON.stringify(measure)},\n  "stages": ${JSON.stringify([...stages].sort())},\n`;
-  return `{\n${head}  "rows": [${lines.length === 0 ? "" : `\n${lines.join(",\n")}\n  `}]\n}\n`;
+  const applied = interventions.map((one) => `    ${JSON.stringify(one)}`);
+  const list = applied.length === 0 ? "" : `  "interventions": [\n${applied.join(",\n")}\n  ],\n`;
+  return `{\n${head}${list}  "rows": [${lines.length === 0 ? "" : `\n${lines.join(",\n")}\n  `}]\n}\n`;
 }
 
 /** All rows as a Parquet file with every column of RESULT_COLUMNS: text, int64 and double, all but the first two and `value` nullable. */
@@ -112,7 +125,7 @@ export async function writeResults(
 ): Promise<void> {
   const folder = join(runFolder, "results");
   await files.ensureFolder(folder);
-  for (const { measure, stages, rows } of results)
-    await writeIfChanged(files, join(folder, `${measure}.json`), resultsText(measure, stages, rows));
+  for (const { measure, stages, rows, interventions } of results)
+    await writeIfChanged(files, join(folder, `${measure}.json`), resultsText(measure, stages, rows, interventions));
   await writeIfChanged(files, join(folder, "results.parquet"), resultsParquet(results.flatMap((one) => one.rows)));
 }
