@@ -12,6 +12,7 @@ import { stageFolder } from "./store.js";
 /** Files by which a stage hands its rows and its decoded samples to the study's results. */
 const ROWS = "rows.json";
 const EXAMPLES = "examples.json";
+const CLAIMS = "claims.json";
 
 /** Called by a measuring stage: these rows become part of `results/MEASURE.json` when the study is done. */
 export async function writeRows(
@@ -71,7 +72,7 @@ export async function assembleResults(
     files,
   );
   const folder = join(runFolder, "results");
-  const kept = new Set(measures.map(([measure]) => `${measure}.json`));
+  const kept = new Set([CLAIMS, ...measures.map(([measure]) => `${measure}.json`)]); // the verdicts are written after this
   if (examples.length > 0) {
     kept.add(EXAMPLES);
     const file: ExamplesFile = { schema: "nullscope/examples@1", examples };

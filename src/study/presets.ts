@@ -50,6 +50,7 @@ const quick: Preset = {
   },
   evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
   measures: ["behaviour", "clusters"],
+  claims: ["paper"],
   attacks: {
     run: ["soft-prompt", "soft-prompt-kept", "gcg", "prefix"],
     rates: ["medium"],
@@ -137,6 +138,7 @@ const paper: Preset = {
   },
   evaluate: { samples: 1000, dynamicsSamples: 200, batch: 250 },
   measures: ["behaviour", "clusters"],
+  claims: ["paper"],
   attacks: {
     ...quick.attacks,
     run: ["soft-prompt", "gcg", "prefix"], // EOT stands anywhere here: there is no need to keep positions
