@@ -3,6 +3,7 @@ import { Option } from "commander";
 import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
 import { openRun, type RowFilter } from "../study/openRun.js";
+import { overSeeds } from "../study/overSeeds.js";
 import { RESULT_COLUMNS, type ResultRow } from "../study/results.js";
 import { clean, type Io } from "./io.js";
 import { findRun, gather } from "./options.js";
@@ -11,6 +12,7 @@ interface ResultsOptions {
   readonly measure?: readonly string[];
   readonly where?: readonly string[];
   readonly format: "table" | "json" | "csv";
+  readonly overSeeds?: true;
   readonly runs: string;
 }
 
@@ -26,6 +28,7 @@ export function registerResults(program: Command, io: Io): void {
       "only rows with this value; a,b means either; empty means absent; may be repeated",
       gather,
     )
+    .option("--over-seeds", "one row per quantity: mean over seeds, n seeds, Student's interval")
     .addOption(new Option("--format <format>", "how to print").choices(["table", "json", "csv"]).default("table"))
     .option("--runs <dir>", "folder of the runs", "runs")
     .addHelpText(
@@ -34,6 +37,7 @@ export function registerResults(program: Command, io: Io): void {
 Examples:
   nullscope results quick --measure behaviour
   nullscope results quick --measure clusters --where metric=auc --where checkpoint=instruct,ssft-medium
+  nullscope results three-seeds --measure behaviour --over-seeds
   nullscope results runs/quick --format csv > quick.csv`,
     )
     .action(async (run: string, options: ResultsOptions) => {
@@ -42,7 +46,7 @@ Examples:
       const measures = options.measure ?? study.measures;
       const rows: ResultRow[] = [];
       for (const measure of measures) rows.push(...(await study.results(measure).where(filter)));
-      io.out(FORMATS[options.format](rows));
+      io.out(FORMATS[options.format](options.overSeeds ? overSeeds(rows, { count: "seeds" }) : rows));
     });
 }
 

@@ -3,6 +3,15 @@ import type { Command } from "commander";
 import { UserError } from "../errors.js";
 import { assembleResults } from "../study/assembleResults.js";
 import { buildStudy } from "../study/build.js";
+import {
+  loadClaims,
+  readClaims,
+  readRecordedClaims,
+  readStoredClaims,
+  recordedClaims,
+  storeClaims,
+  writeClaims,
+} from "../study/claims/index.js";
 import { resolveDevice } from "../study/devices.js";
 import { engineSource } from "../study/engines.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
@@ -15,6 +24,7 @@ import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
 import { runConfigText } from "../study/runConfig.js";
 import { runStudy } from "../study/runStudy.js";
 import type { Stage } from "../study/stage.js";
+import { claimsTable } from "./claims.js";
 import { clean, type Io } from "./io.js";
 import { gather, wholeNumber } from "./options.js";
 import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
@@ -51,6 +61,7 @@ export function registerStudy(program: Command, io: Io): void {
       wholeNumber("--threads", 1, 1024),
     )
     .option("--device <device>", "cpu, webgpu, cuda, or auto: webgpu where there is a graphics adapter, else cpu")
+    .option("--claims <file>", "decide these claims, not the configuration's; may be repeated", gather)
     .option("--json", "print events for machines, one JSON object a line")
     .option("--plan", "print the plan and stop: nothing is run, nothing is written")
     .addHelpText(
@@ -75,6 +86,7 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   const config = { ...resolved, device: await resolveDevice(resolved.device) };
   const runFolder = join(options.runs, config.name);
   const world = await loadWorld(config.world);
+  const claims = await loadClaims(config.claims);
   const engine = engineSource(config);
   const own = buildStudy(config, world, engine);
   const stages = [...own, ...requestedStages(config, world, own, await readRequests(runFolder), engine)];
@@ -85,11 +97,23 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
     return;
   }
 
-  await runToEnd(stages, runFolder, runConfigText(config), options.json === true, io);
+  const recorded = recordedClaims(claims);
+  const before = await readRecordedClaims(runFolder);
+  await runToEnd(stages, runFolder, runConfigText(config, recorded), options.json === true, io, {
+    begin: async () => {
+      await storeClaims(runFolder, claims);
+      if (before.length > 0 && JSON.stringify(before) !== JSON.stringify(recorded))
+        io.err(
+          "nullscope: the claims are not those that this run began with; verdicts on them are after the fact unless the run starts anew under another --name.\n",
+        );
+    },
+  });
 }
 
 /** What a command does in its own way at the end of its stages. */
 export interface EndOfRun {
+  /** Runs before the first stage, while the run is held. */
+  readonly begin?: () => Promise<void>;
   /** Runs while the run is held, before the results are gathered; not after an interruption. */
   readonly finished?: () => Promise<void>;
   /** Prints the first answer for people; the behaviour of every checkpoint by default. */
@@ -103,7 +127,7 @@ export async function runToEnd(
   configText: string,
   json: boolean,
   io: Io,
-  { finished, answer = printBehaviour }: EndOfRun = {},
+  { begin, finished, answer = printAnswers }: EndOfRun = {},
 ): Promise<void> {
   const view = json ? jsonView(io) : linesView(io);
   const stop = stopAtCtrlC(io);
@@ -114,18 +138,19 @@ export async function runToEnd(
     summary = await runStudy(stages, {
       runFolder,
       configText,
+      begin: async () => begin?.(),
       observer: view.observer,
       signal: stop.signal,
       afterStage: async () => {
         // What is known so far, for whoever cannot wait; not so often that short stages wait for it.
         if (performance.now() - reportedAt < REPORT_EVERY_MS) return;
-        await assembleResults(stages, runFolder);
+        await gatherResults(stages, runFolder);
         await reportOf(runFolder, true);
         reportedAt = performance.now();
       },
       finish: async ({ ran }) => {
         await finished?.();
-        await assembleResults(stages, runFolder);
+        await gatherResults(stages, runFolder);
         report = await reportOf(runFolder, ran.length > 0);
       },
     });
@@ -137,6 +162,19 @@ export async function runToEnd(
     io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
   if (!json && !summary.interrupted) await answer(runFolder, io);
   conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), io);
+}
+
+/** The results of the stages, and the verdicts that follow from them. */
+async function gatherResults(stages: readonly Stage[], runFolder: string): Promise<void> {
+  await assembleResults(stages, runFolder);
+  await writeClaims(runFolder, await readStoredClaims(runFolder));
+}
+
+/** The first answers of a study: behaviour, then the verdicts on its claims. */
+async function printAnswers(runFolder: string, io: Io): Promise<void> {
+  await printBehaviour(runFolder, io);
+  const claims = await readClaims(runFolder);
+  if (claims !== undefined) io.out(`${claimsTable(claims, io.terminal ? io.columns : undefined)}\n`);
 }
 
 /** The behaviour of every checkpoint on every set and the order of the attacks, as the first answer of a study. */

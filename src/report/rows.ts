@@ -1,6 +1,7 @@
-import { seedInterval, wilsonInterval } from "../stats/intervals.js";
-import { mean } from "../stats/moments.js";
+import { wilsonInterval } from "../stats/intervals.js";
 import type { ResultRow } from "../study/results.js";
+
+export { overSeeds } from "../study/overSeeds.js";
 
 /**
  * The rows that speak of finished checkpoints and of all attempts: without an intermediate `step` of tuning and without an `outcome`. Every figure
@@ -27,50 +28,6 @@ export function distinct<Field extends keyof ResultRow>(
   return [...new Set(rows.map((row) => row[field]).filter((value) => value !== undefined))] as NonNullable<
     ResultRow[Field]
   >[];
-}
-
-/**
- * One row per quantity, over seeds: the study's own row without a seed where there is one, else the only seed's row, else the mean over seeds with
- * Student's interval. Training curves keep their seeds and do not come here.
- */
-export function overSeeds(rows: readonly ResultRow[]): ResultRow[] {
-  const groups = new Map<string, ResultRow[]>();
-  for (const row of rows) {
-    const { measure, metric, checkpoint, set, branch, outcome, block, matrix, index, alpha, step } = row;
-    const key = JSON.stringify([measure, metric, checkpoint, set, branch, outcome, block, matrix, index, alpha, step]);
-    const group = groups.get(key);
-    if (group) group.push(row);
-    else groups.set(key, [row]);
-  }
-  return [...groups.values()].map(combineSeeds);
-}
-
-function combineSeeds(group: readonly ResultRow[]): ResultRow {
-  const whole = group.find((row) => row.seed === undefined);
-  if (whole) return whole;
-  const first = group[0]!;
-  const { seed: _seed, n: _n, low: _low, high: _high, chance: _chance, ...shared } = first;
-  if (group.length === 1) {
-    const { seed: _only, ...row } = first;
-    return row;
-  }
-  const values = group.map((row) => row.value);
-  const counts = group.map((row) => row.n).filter((n) => n !== undefined);
-  // Seeds that agree to the last digit (all of them refuse everything) have no spread for Student; the pooled samples still bound a share.
-  const agree = isShare(first) && counts.length === group.length && values.every((value) => value === values[0]);
-  const chances = group.map((row) => row.chance).filter((chance) => chance !== undefined);
-  return {
-    ...shared,
-    value: agree ? values[0]! : mean(values),
-    ...(!agree && seedInterval(values)),
-    ...(counts.length > 0 && { n: counts.reduce((total, n) => total + n, 0) }),
-    ...(chances.length > 0 && { chance: mean(chances) }),
-  };
-}
-
-/** Whether a row's value is a share of its n samples. */
-function isShare({ measure, metric }: ResultRow): boolean {
-  return measure === "behaviour" || (measure === "attacks" && metric !== "loss");
 }
 
 /**

@@ -14,6 +14,7 @@ const ROWS = "rows.json";
 const EXAMPLES = "examples.json";
 /** Interventions that a stage applied, as data. */
 const APPLIED = "interventions.json";
+const CLAIMS = "claims.json";
 
 /** Called by a measuring stage: these rows become part of `results/MEASURE.json` when the study is done. */
 export async function writeRows(
@@ -92,7 +93,7 @@ export async function assembleResults(
     files,
   );
   const folder = join(runFolder, "results");
-  const kept = new Set(measures.map(([measure]) => `${measure}.json`));
+  const kept = new Set([CLAIMS, ...measures.map(([measure]) => `${measure}.json`)]); // the verdicts are written after this
   if (examples.length > 0) {
     kept.add(EXAMPLES);
     const file: ExamplesFile = { schema: "nullscope/examples@1", examples };

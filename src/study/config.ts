@@ -164,6 +164,8 @@ export const studySchema = z.strictObject({
     batch: positive(MAX_BATCH),
   }),
   measures: z.array(z.enum(MEASURES)).min(1).refine(distinct, "must differ from each other"),
+  /** The claims under test: names of `claims/`, or paths of claims files. */
+  claims: z.array(z.string().min(1).max(4096)).max(100).refine(distinct, "must differ from each other"),
   /** Attacks that search, on the tuned checkpoints of some rates; jailbreak sets are no part of this, every checkpoint meets them. */
   attacks: z.strictObject({
     run: z.array(z.enum(ATTACKS)).refine(distinct, "must differ from each other"),

@@ -1,6 +1,7 @@
 import { basename, join, resolve } from "node:path";
 import { parse } from "yaml";
 import { UserError } from "../errors.js";
+import { type ClaimsResults, readClaims } from "./claims/file.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import { checkStage, type StageManifest } from "./manifest.js";
 import type { ResultRow } from "./results.js";
@@ -28,6 +29,8 @@ export interface OpenRun {
   /** Measures that have results, sorted. */
   readonly measures: readonly string[];
   results(measure: string): MeasureResults;
+  /** The verdicts on the run's claims; undefined where there are none yet. */
+  claims(): Promise<ClaimsResults | undefined>;
   /** Manifests of the finished stages, every file verified; and what was skipped, by name and reason. */
   stages(): Promise<{
     readonly whole: readonly StageManifest[];
@@ -46,7 +49,7 @@ export async function openRun(folder: string, files: FileSystem = nodeFileSystem
     );
   const config = await files.read(join(folder, "config.yaml")).then((bytes) => parseConfig(bytes, folder), absent);
   const measures = (await listOrNone(files, join(folder, "results")))
-    .filter((name) => name.endsWith(".json") && name !== "examples.json")
+    .filter((name) => name.endsWith(".json") && name !== "examples.json" && name !== "claims.json")
     .map((name) => name.slice(0, -".json".length));
   if (config === undefined && measures.length === 0)
     throw new UserError(
@@ -67,6 +70,7 @@ export async function openRun(folder: string, files: FileSystem = nodeFileSystem
       };
       return { rows, where: async (filter) => filterRows(await rows(), filter) };
     },
+    claims: () => readClaims(folder, files),
     stages: async () => {
       const whole: StageManifest[] = [];
       const skipped: { folder: string; reason: string }[] = [];

@@ -50,6 +50,7 @@ const quick: Preset = {
   },
   evaluate: { samples: 1000, dynamicsSamples: 200, mechanismSamples: 128, batch: 250 },
   measures: [...MEASURES],
+  claims: ["paper"],
   attacks: {
     run: ["soft-prompt", "soft-prompt-kept", "gcg", "prefix"],
     rates: ["medium"],
@@ -157,6 +158,7 @@ const paper: Preset = {
   },
   evaluate: { samples: 1000, dynamicsSamples: 200, mechanismSamples: 500, batch: 250 },
   measures: [...MEASURES],
+  claims: ["paper"],
   attacks: {
     ...quick.attacks,
     run: ["soft-prompt", "gcg", "prefix"], // EOT stands anywhere here: there is no need to keep positions

@@ -22,6 +22,8 @@ export interface ConfigSource {
   readonly threads?: number;
   /** `cpu`, `webgpu`, `cuda` or `auto`. */
   readonly device?: string;
+  /** Claims files that take the place of the configuration's. */
+  readonly claims?: readonly string[];
 }
 
 type Tree = { readonly [key: string]: unknown };
@@ -40,6 +42,7 @@ export async function resolveConfig(from: ConfigSource, files: FileSystem = node
   if (from.name !== undefined) tree = merge(tree, { name: from.name });
   if (from.threads !== undefined) tree = merge(tree, { threads: from.threads });
   if (from.device !== undefined) tree = merge(tree, { device: from.device });
+  if (from.claims !== undefined) tree = merge(tree, { claims: from.claims });
   if (from.seed !== undefined || from.seeds !== undefined) tree = merge(tree, { seeds: seedList(tree.seeds, from) });
 
   const parsed = studySchema.safeParse(tree);

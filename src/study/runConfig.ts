@@ -9,6 +9,13 @@ export interface Versions {
   readonly onnxruntime: string;
 }
 
+/** Which claims a run is to decide, fixed before its first stage. */
+export interface RecordedClaims {
+  /** A name of `claims/`, or a path. */
+  readonly file: string;
+  readonly sha256: string;
+}
+
 const require = createRequire(import.meta.url);
 const versionOf = (path: string) => (require(path) as { version: string }).version;
 
@@ -24,6 +31,8 @@ export function versions(): Versions {
 }
 
 /** `config.yaml` of a run: every setting, nothing left to a default, and the versions. It can be given to `nullscope study` again. */
-export function runConfigText(config: StudyConfig): string {
-  return `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: versions() })}`;
+export function runConfigText(config: StudyConfig, claims: readonly RecordedClaims[] = []): string {
+  const recorded = claims.map(({ file, sha256 }) => ({ file, sha256 }));
+  const all = { ...versions(), ...(recorded.length > 0 && { claims: recorded }) };
+  return `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: all })}`;
 }

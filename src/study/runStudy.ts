@@ -11,6 +11,8 @@ export interface RunStudyOptions {
   readonly runFolder: string;
   /** Content of `config.yaml`, written before the first stage. */
   readonly configText?: string;
+  /** Runs right after `config.yaml` is written, before the first stage, while the run is held. */
+  readonly begin?: () => Promise<void>;
   readonly observer?: StudyObserver;
   /** Abort it to stop after the step in hand. */
   readonly signal?: AbortSignal;
@@ -38,6 +40,7 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
     await removeLeftovers(files, runFolder);
     if (configText !== undefined)
       await orUserError("write to", runFolder, () => writeIfChanged(files, join(runFolder, "config.yaml"), configText));
+    await orUserError("write to", runFolder, async () => options.begin?.());
     const summary = await runStages(stages, {
       runFolder,
       files,
