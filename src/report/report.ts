@@ -11,6 +11,7 @@ import { jailbreakTauFigure, tauFigure } from "./figures/tau.js";
 import { tauOutcomesFigure } from "./figures/tauOutcomes.js";
 import { trainingFigure } from "./figures/training.js";
 import { twinFigures } from "./figures/twins.js";
+import { filterForm } from "./filters.js";
 import { type Html, html } from "./html.js";
 import { figureMarkup, renderPage, type Section } from "./page.js";
 import { type RunData, readRun } from "./readRun.js";
@@ -111,7 +112,13 @@ function reportPage(run: RunData, figures: Figures): string {
     },
     { id: "time", title: "Time", content: timesSection(run.times) },
   ];
-  return renderPage({ run: run.name, lede: lede(run), headline: headline(run.rows), sections });
+  return renderPage({
+    run: run.name,
+    lede: lede(run),
+    headline: headline(run.rows),
+    filters: filterForm(run.rows),
+    sections,
+  });
 }
 
 /** A section, or one line in its place that says what the run does not hold. */

@@ -7,6 +7,7 @@ import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, orderSets, overSeeds, select } from "../rows.js";
 import { AXIS, type LegendEntry, type Panel, renderGrid } from "../svg.js";
+import { sayRow, tagTitle } from "../tags.js";
 import { count, setTitle } from "../words.js";
 
 const COLUMNS = 2;
@@ -48,7 +49,7 @@ export function tauOutcomesFigure(allRows: readonly ResultRow[]): Figure | undef
   return {
     id: "tau-outcomes",
     title: "Whether the attempts that succeed look safer than those that fail",
-    svg: renderGrid({
+    ...renderGrid({
       id: "tau-outcomes",
       title: "Mean tau of successful and of failed attempts",
       description: `Mean tau in ${where} of all, successful and failed attempts on ${sets.map(setTitle).join(", ")}, one panel for each of ${checkpoints.map(checkpointTitle).join(", ")}.`,
@@ -77,7 +78,19 @@ function panel(checkpoint: string, rows: readonly ResultRow[], sets: readonly st
       const found = select(rows, { set, outcome })[0];
       if (!found) return [];
       const { value, low = value, high = value, n } = found;
-      return [{ value, low, high, colour, symbol, lane: s * lanes + g + 1, said: n === undefined ? "" : count(n) }];
+      return [
+        {
+          value,
+          low,
+          high,
+          colour,
+          symbol,
+          lane: s * lanes + g + 1,
+          said: n === undefined ? "" : count(n),
+          series: tagTitle({ set }),
+          title: tagTitle({ set, said: sayRow(found) }),
+        },
+      ];
     }),
   );
   const level = (set: string) => select(rows, { set, outcome: undefined }).map(({ value }) => value);
@@ -86,6 +99,7 @@ function panel(checkpoint: string, rows: readonly ResultRow[], sets: readonly st
   const air = high > low ? 0.05 * (high - low) : 0.5;
   return {
     title: checkpointTitle(checkpoint),
+    tags: { checkpoint },
     height: sets.length * lanes * LANE + 48,
     plot: {
       marginLeft: 128,
@@ -108,8 +122,16 @@ function panel(checkpoint: string, rows: readonly ResultRow[], sets: readonly st
           dx: -10,
           fontSize: 11,
         }),
-        Plot.link(points, { x1: "low", x2: "high", y1: "lane", y2: "lane", stroke: "colour", strokeWidth: 1.6 }),
-        Plot.dot(points, { x: "value", y: "lane", fill: "colour", symbol: "symbol", r: 3.6 }),
+        Plot.link(points, {
+          x1: "low",
+          x2: "high",
+          y1: "lane",
+          y2: "lane",
+          stroke: "colour",
+          strokeWidth: 1.6,
+          title: "series",
+        }),
+        Plot.dot(points, { x: "value", y: "lane", fill: "colour", symbol: "symbol", r: 3.6, title: "title" }),
         Plot.text(points, {
           y: "lane",
           text: "said",
