@@ -1,12 +1,9 @@
 import type { ResultRow } from "../study/results.js";
-import { checkpointParts, checkpointTitle, methodTitle, orderCheckpoints } from "./checkpoints.js";
+import { checkpointParts, checkpointTitle, isComposed, methodTitle, orderCheckpoints } from "./checkpoints.js";
 import { type Html, html } from "./html.js";
 import { distinct, orderSets } from "./rows.js";
 import { slug } from "./tags.js";
 import { setTitle } from "./words.js";
-
-/** Names that are two checkpoints or a part of one (`a+b`, `a..b`, `a~b`, `a:top`): interventions and pairs, whose figures are about them alone. */
-const COMPOSED = /\+|\.\.|~|:/;
 
 interface Choice {
   readonly label: string;
@@ -19,7 +16,7 @@ interface Choice {
  * boxes would do nothing. `undefined` where there is nothing to choose.
  */
 export function filterForm(rows: readonly ResultRow[]): Html | undefined {
-  const checkpoints = orderCheckpoints(distinct(rows, "checkpoint")).filter((checkpoint) => !COMPOSED.test(checkpoint));
+  const checkpoints = orderCheckpoints(distinct(rows, "checkpoint")).filter((checkpoint) => !isComposed(checkpoint));
   const methods = grouped(checkpoints, (checkpoint) => checkpointParts(checkpoint).method);
   const rates = grouped(
     checkpoints.filter((checkpoint) => checkpointParts(checkpoint).rate !== ""),

@@ -101,7 +101,8 @@ const MOST_ROWS = 2500;
 function csvDownload(id: string, rows: readonly ResultRow[]): Html {
   const file = `${fileWord(id)}.csv`;
   const size = `${count(rows.length)} rows`;
-  if (rows.length > MOST_ROWS) return html`<a href="figures/${file}">Data (CSV, ${size}, beside this page)</a>`;
+  if (rows.length > MOST_ROWS)
+    return html`<a download="${file}" href="figures/${file}">Data (CSV, ${size}, beside this page)</a>`;
   return html`<a download="${file}" href="${csvLink(rows)}">Data (CSV, ${size})</a>`;
 }
 

@@ -1,12 +1,22 @@
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
-import { checkpointParts, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
+import { checkpointParts, isComposed, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
 import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
+import { activationSpaceFigures } from "./figures/activationSpace.js";
 import { attackFigure } from "./figures/attacks.js";
+import { columnSpaceFigures } from "./figures/columnSpace.js";
 import { behaviourDynamics, clusterDynamics } from "./figures/dynamics.js";
+import { interventionFigures } from "./figures/interventions.js";
 import { jailbreakFigure } from "./figures/jailbreaks.js";
+import { overlapFigures } from "./figures/overlap.js";
+import { patchingFigure } from "./figures/patching.js";
+import { probesFigure } from "./figures/probes.js";
+import { refusalDirectionFigure } from "./figures/refusalDirection.js";
+import { rowSpaceFigures } from "./figures/rowSpace.js";
+import { sensitivityFigures } from "./figures/sensitivity.js";
+import { spectraFigures } from "./figures/spectra.js";
 import { jailbreakTauFigure, tauFigure } from "./figures/tau.js";
 import { tauOutcomesFigure } from "./figures/tauOutcomes.js";
 import { trainingFigure } from "./figures/training.js";
@@ -18,6 +28,7 @@ import { type RunData, readRun } from "./readRun.js";
 import { distinct } from "./rows.js";
 import { attackOrderSection } from "./sections/attackOrder.js";
 import { behaviourSection } from "./sections/behaviour.js";
+import { claimsSection } from "./sections/claims.js";
 import { examplesSection } from "./sections/examples.js";
 import { answers, headline } from "./sections/headline.js";
 import { configurationSection, measuresSection, timesSection } from "./sections/provenance.js";
@@ -40,7 +51,7 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
   const page = reportPage(run, figures);
   const path = join(runFolder, "report.html");
   try {
-    const paths = await writeFigures(join(runFolder, "figures"), figures.all);
+    const paths = await writeFigures(join(runFolder, "figures"), Object.values(figures).flat());
     // Under another name first: a reader never meets half a page.
     await writeFile(`${path}.tmp`, page);
     await rename(`${path}.tmp`, path);
@@ -55,36 +66,49 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
   }
 }
 
-interface Figures {
-  readonly training: Figure | undefined;
-  readonly jailbreaks: Figure | undefined;
-  readonly attacks: Figure | undefined;
-  readonly clusters: readonly Figure[];
-  readonly dynamics: readonly Figure[];
-  readonly all: readonly Figure[];
-}
-
-/** Every figure that the run's rows allow. */
-function drawFigures({ rows }: RunData): Figures {
-  const training = trainingFigure(rows);
-  const jailbreaks = jailbreakFigure(rows);
-  const attacks = attackFigure(rows);
-  const clusters = present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]);
-  const dynamics = present([behaviourDynamics(rows), clusterDynamics(rows)]);
-  const all = present([training, jailbreaks, attacks, ...clusters, ...dynamics]);
-  return { training, jailbreaks, attacks, clusters, dynamics, all };
+/** Every figure that the run's rows allow, by section. */
+function drawFigures({ rows }: RunData) {
+  return {
+    jailbreaks: present([jailbreakFigure(rows)]),
+    attacks: present([attackFigure(rows)]),
+    clusters: present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]),
+    spectra: spectraFigures(rows),
+    columnSpace: columnSpaceFigures(rows),
+    activationSpace: activationSpaceFigures(rows),
+    rowSpace: rowSpaceFigures(rows),
+    sensitivity: sensitivityFigures(rows),
+    interventions: interventionFigures(rows),
+    dynamics: present([behaviourDynamics(rows), clusterDynamics(rows)]),
+    refusalDirection: present([refusalDirectionFigure(rows)]),
+    probes: present([probesFigure(rows)]),
+    patching: present([patchingFigure(rows)]),
+    overlap: overlapFigures(rows),
+    training: present([trainingFigure(rows)]),
+  };
 }
 
 function present(figures: readonly (Figure | undefined)[]): Figure[] {
   return figures.filter((figure) => figure !== undefined);
 }
 
-/** The page as text: headline, behaviour, jailbreaks, attacks, clusters, dynamics, samples, training, what was run, durations. */
-function reportPage(run: RunData, figures: Figures): string {
-  const show = (figure: Figure | undefined) => figure && figureMarkup(figure, run.name);
+/** The page as text, from the answer to what was run. */
+function reportPage(run: RunData, figures: ReturnType<typeof drawFigures>): string {
+  const one = (figure: Figure) => figureMarkup(figure, run.name);
+  const show = (list: readonly Figure[]) => joined(list.map(one));
+  /** The figures that are open, and the others each behind its title: the same question for another matrix or block. */
+  const fold = (list: readonly Figure[], open: (figure: Figure, i: number) => boolean) =>
+    joined(
+      list.map((figure, i) =>
+        open(figure, i)
+          ? one(figure)
+          : html`<details class="more"><summary>${figure.title}</summary>${one(figure)}</details>`,
+      ),
+    );
   const strongest = answers(run.rows).flatMap((answer) => answer.strongest?.set ?? []);
   const open = new Set(["safe", "unsafe", ...strongest]);
+  const firstProjection = figures.rowSpace.find(({ id }) => id.includes("-block-"));
   const sections: Section[] = [
+    section("claims", "Claims", claimsSection(run.claims), "claims"),
     section("behaviour", "Behaviour", behaviourSection(run.rows), "behaviour"),
     section(
       "jailbreaks",
@@ -93,12 +117,41 @@ function reportPage(run: RunData, figures: Figures): string {
       "jailbreak sets in behaviour",
     ),
     section("attacks", "Attacks by strength", show(figures.attacks), "attacks"),
-    section("clusters", "Clusters in activation space", joined(figures.clusters.map(show)), "clusters"),
     section(
-      "dynamics",
-      "While tuning goes on",
-      joined(figures.dynamics.map(show)),
-      "behaviour or clusters with a step",
+      "clusters",
+      "Clusters in activation space",
+      joined([show(figures.clusters), fold(figures.spectra, (_, i) => i === 0)]),
+      "clusters",
+    ),
+    section(
+      "column-space",
+      "Column space: where the update writes",
+      fold(figures.columnSpace, ({ id }, i) => i === 0 || id === "column-space-all"),
+      "column-space",
+    ),
+    section(
+      "activation-space",
+      "Activation space",
+      fold(figures.activationSpace, (_, i) => i === 0),
+      "activation-space",
+    ),
+    section(
+      "row-space",
+      "Row space: what the update reads",
+      fold(figures.rowSpace, (figure) => !figure.id.includes("-block-") || figure === firstProjection),
+      "row-space",
+    ),
+    section("sensitivity", "Sensitivity", show(figures.sensitivity), "sensitivity"),
+    section("interventions", "Interventions", show(figures.interventions), "interventions"),
+    section("dynamics", "While tuning goes on", show(figures.dynamics), "behaviour or clusters with a step"),
+    section("refusal-direction", "Refusal direction", show(figures.refusalDirection), "refusal-direction"),
+    section("probes", "Probes", show(figures.probes), "probes"),
+    section("patching", "Patching", show(figures.patching), "patching"),
+    section(
+      "overlap",
+      "Overlap of the methods",
+      fold(figures.overlap, (_, i) => i === 0),
+      "overlap",
     ),
     section("samples", "Samples", examplesSection(run.examples, open), "examples"),
     section("training", "Training", show(figures.training), "training"),
@@ -137,7 +190,7 @@ function joined(parts: readonly (Html | undefined)[]): Html | undefined {
 }
 
 function lede({ rows, config }: RunData): Html {
-  const checkpoints = distinct(rows, "checkpoint");
+  const checkpoints = distinct(rows, "checkpoint").filter((checkpoint) => !isComposed(checkpoint));
   const methods = tunedMethods(checkpoints).map(({ method }) => methodTitle(method));
   const controls = [
     ...new Set(

@@ -68,9 +68,34 @@ function combineSeeds(group: readonly ResultRow[]): ResultRow {
   };
 }
 
+/**
+ * Rows of a null's distribution over seeds: mean, low and high averaged each, for they are the null's own quantiles and no interval of its mean.
+ */
+export function nullsOverSeeds(rows: readonly ResultRow[]): ResultRow[] {
+  const key = ({ metric, checkpoint, set, block, matrix, index }: ResultRow) =>
+    JSON.stringify([metric, checkpoint, set, block, matrix, index]);
+  const ends = (field: "low" | "high") =>
+    new Map(
+      overSeeds(
+        rows.flatMap((row) => {
+          const { low: _low, high: _high, ...rest } = row;
+          return row[field] === undefined ? [] : [{ ...rest, value: row[field] }];
+        }),
+      ).map((row) => [key(row), row.value]),
+    );
+  const [lows, highs] = [ends("low"), ends("high")];
+  return overSeeds(rows).map((row) => {
+    const { low: _low, high: _high, ...rest } = row;
+    const [low, high] = [lows.get(key(row)), highs.get(key(row))];
+    return { ...rest, ...(low !== undefined && high !== undefined && { low, high }) };
+  });
+}
+
 /** Whether a row's value is a share of its n samples. */
 function isShare({ measure, metric }: ResultRow): boolean {
-  return measure === "behaviour" || (measure === "attacks" && metric !== "loss");
+  if (measure === "behaviour" || measure === "refusal-direction") return metric !== "norm";
+  if (measure === "interventions") return metric === "instruct" || metric === "null" || metric === "other";
+  return measure === "attacks" && metric !== "loss";
 }
 
 /**

@@ -97,6 +97,11 @@ figcaption summary{color:var(--muted);font-size:.85rem;font-weight:400}
 dl{margin:0;font-size:.85rem}
 dl div{display:flex;justify-content:space-between;gap:1.5rem;padding:.2rem 0;border-bottom:1px solid var(--rule)}
 dt{color:var(--muted);white-space:nowrap}dd{margin:0;text-align:right;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
+table.claims th[scope=row]{white-space:normal;min-width:16rem;font-weight:400}table.claims th,table.claims td{vertical-align:top}table.claims .interval{display:block}
+.verdict{white-space:nowrap;font-weight:600}.verdict.supported{color:var(--series1)}.verdict.contradicted{color:var(--series7)}.verdict.undecided{color:var(--muted)}
+table.claims details{margin:.1rem 0}table.claims summary{padding:0;color:var(--muted);font-size:.78rem;font-weight:400}table.claims details p{margin:.2rem 0;color:var(--muted);font-size:.8rem}
+.more{margin:.9rem 0;padding:.1rem 0;border-top:1px solid var(--rule)}.more>figure{margin-top:.6rem}
+table.plain td,table.plain th{padding:.15rem .9rem .15rem 0;white-space:nowrap}table.plain{width:auto;font-size:.78rem}
 table.sample{width:auto;margin:.2rem 0 1rem;font-size:.83rem}
 table.sample th{width:8.5rem;color:var(--muted)}
 table.sample tr:nth-of-type(3)>*{padding-bottom:.7rem}

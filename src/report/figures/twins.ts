@@ -21,6 +21,7 @@ const METRICS = [
   { metric: "cosine-tau", title: "cosine τ", bounded: false },
   { metric: "norm", title: "activation norm", bounded: false },
   { metric: "sigma1-share", title: "share of σ₁", bounded: false },
+  { metric: "effective-rank", title: "effective rank", bounded: false },
 ] as const;
 
 const COLUMNS = 3;
@@ -171,6 +172,10 @@ function definitions(metrics: ReadonlySet<string>): Html {
     [
       "sigma1-share",
       html`<b>Share of σ₁</b>: the first singular value’s part in the nuclear norm of the class’s covariance.`,
+    ],
+    [
+      "effective-rank",
+      html`<b>Effective rank</b>: the exponential of the entropy of the normalised singular values of the centred activations.`,
     ],
   ];
   const auc = formula(
