@@ -96,7 +96,7 @@ ${numbersTable(rows)}<p class="data">${n}. ${csvDownload(id, rows)} · files <co
 }
 
 /** More rows than this would make the page heavy; the file beside the figure holds all of them. */
-const MOST_ROWS = 2500;
+const MOST_ROWS = 600;
 
 function csvDownload(id: string, rows: readonly ResultRow[]): Html {
   const file = `${fileWord(id)}.csv`;

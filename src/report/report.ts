@@ -1,6 +1,7 @@
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
+import type { ResultRow } from "../study/results.js";
 import { checkpointParts, isComposed, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
 import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
@@ -25,7 +26,8 @@ import { filterForm } from "./filters.js";
 import { type Html, html } from "./html.js";
 import { figureMarkup, renderPage, type Section } from "./page.js";
 import { type RunData, readRun } from "./readRun.js";
-import { distinct } from "./rows.js";
+import { type Drawn, digestOf, remembered } from "./remembered.js";
+import { distinct, select } from "./rows.js";
 import { attackOrderSection } from "./sections/attackOrder.js";
 import { behaviourSection } from "./sections/behaviour.js";
 import { claimsSection } from "./sections/claims.js";
@@ -51,7 +53,10 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
   const page = reportPage(run, figures);
   const path = join(runFolder, "report.html");
   try {
-    const paths = await writeFigures(join(runFolder, "figures"), Object.values(figures).flat());
+    const paths = await writeFigures(
+      join(runFolder, "figures"),
+      Object.values(figures).flatMap((drawn) => drawn.figures),
+    );
     // Under another name first: a reader never meets half a page.
     await writeFile(`${path}.tmp`, page);
     await rename(`${path}.tmp`, path);
@@ -66,25 +71,50 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
   }
 }
 
-/** Every figure that the run's rows allow, by section. */
-function drawFigures({ rows }: RunData) {
-  return {
-    jailbreaks: present([jailbreakFigure(rows)]),
-    attacks: present([attackFigure(rows)]),
-    clusters: present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]),
-    spectra: spectraFigures(rows),
-    columnSpace: columnSpaceFigures(rows),
-    activationSpace: activationSpaceFigures(rows),
-    rowSpace: rowSpaceFigures(rows),
-    sensitivity: sensitivityFigures(rows),
-    interventions: interventionFigures(rows),
-    dynamics: present([behaviourDynamics(rows), clusterDynamics(rows)]),
-    refusalDirection: present([refusalDirectionFigure(rows)]),
-    probes: present([probesFigure(rows)]),
-    patching: present([patchingFigure(rows)]),
-    overlap: overlapFigures(rows),
-    training: present([trainingFigure(rows)]),
-  };
+/** What each section's figures are drawn from: the measures whose rows they read, and how they are drawn. */
+const DRAWINGS = {
+  jailbreaks: [["behaviour"], (rows) => present([jailbreakFigure(rows)])],
+  attacks: [["attacks"], (rows) => present([attackFigure(rows)])],
+  clusters: [
+    ["clusters"],
+    (rows) => present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]),
+  ],
+  spectra: [["clusters"], spectraFigures],
+  columnSpace: [["column-space"], columnSpaceFigures],
+  activationSpace: [["activation-space"], activationSpaceFigures],
+  rowSpace: [["row-space"], rowSpaceFigures],
+  sensitivity: [["sensitivity"], sensitivityFigures],
+  interventions: [["interventions"], interventionFigures],
+  dynamics: [
+    ["behaviour", "clusters", "training"],
+    (rows) => present([behaviourDynamics(rows), clusterDynamics(rows)]),
+  ],
+  refusalDirection: [["refusal-direction"], (rows) => present([refusalDirectionFigure(rows)])],
+  probes: [["probes"], (rows) => present([probesFigure(rows)])],
+  patching: [["patching"], (rows) => present([patchingFigure(rows)])],
+  overlap: [["overlap"], overlapFigures],
+  training: [["training"], (rows) => present([trainingFigure(rows)])],
+} as const satisfies Record<string, readonly [readonly string[], (rows: readonly ResultRow[]) => readonly Figure[]]>;
+
+type Figures = Readonly<Record<keyof typeof DRAWINGS, Drawn>>;
+
+/** Every figure that the run's rows allow, by section. Colours depend on which checkpoints the whole run has. */
+function drawFigures({ rows, name }: RunData): Figures {
+  const names = [name, ...distinct(rows, "checkpoint")];
+  const digests = new Map(
+    distinct(rows, "measure").map((measure) => [measure, digestOf(names, select(rows, { measure }))]),
+  );
+  const entries = Object.entries(DRAWINGS).map(([section, [measures, draw]]): [string, Drawn] => {
+    const digest = measures.map((measure) => digests.get(measure) ?? "").join(" ");
+    return [
+      section,
+      remembered(section, `${name} ${digest}`, () => {
+        const figures = draw(rows);
+        return { figures, markup: figures.map((figure) => figureMarkup(figure, name)) };
+      }),
+    ];
+  });
+  return Object.fromEntries(entries) as Figures;
 }
 
 function present(figures: readonly (Figure | undefined)[]): Figure[] {
@@ -92,21 +122,20 @@ function present(figures: readonly (Figure | undefined)[]): Figure[] {
 }
 
 /** The page as text, from the answer to what was run. */
-function reportPage(run: RunData, figures: ReturnType<typeof drawFigures>): string {
-  const one = (figure: Figure) => figureMarkup(figure, run.name);
-  const show = (list: readonly Figure[]) => joined(list.map(one));
+function reportPage(run: RunData, figures: Figures): string {
+  const show = ({ markup }: Drawn) => joined(markup);
   /** The figures that are open, and the others each behind its title: the same question for another matrix or block. */
-  const fold = (list: readonly Figure[], open: (figure: Figure, i: number) => boolean) =>
+  const fold = ({ figures: list, markup }: Drawn, open: (figure: Figure, i: number) => boolean) =>
     joined(
       list.map((figure, i) =>
         open(figure, i)
-          ? one(figure)
-          : html`<details class="more"><summary>${figure.title}</summary>${one(figure)}</details>`,
+          ? markup[i]
+          : html`<details class="more"><summary>${figure.title}</summary>${markup[i]}</details>`,
       ),
     );
   const strongest = answers(run.rows).flatMap((answer) => answer.strongest?.set ?? []);
   const open = new Set(["safe", "unsafe", ...strongest]);
-  const firstProjection = figures.rowSpace.find(({ id }) => id.includes("-block-"));
+  const firstProjection = figures.rowSpace.figures.find(({ id }) => id.includes("-block-"));
   const sections: Section[] = [
     section("claims", "Claims", claimsSection(run.claims), "claims"),
     section("behaviour", "Behaviour", behaviourSection(run.rows), "behaviour"),

@@ -177,18 +177,28 @@ function keyMarkup({ colour, symbol, hollow, dash, band }: LegendEntry): string 
 }
 
 function symbolMarkup(symbol: Plot.SymbolType, colour: string, hollow: boolean): string {
+  const path = symbolPath(symbol);
+  const paint = hollow ? `fill="var(--page)" stroke="${colour}" stroke-width="1.5"` : `fill="${colour}"`;
+  return path
+    ? `<path d="${roundCoordinates(path)}" transform="translate(8.5,9)" ${paint}/>`
+    : `<circle cx="8.5" cy="9" r="4" ${paint}/>`;
+}
+
+const paths = new Map<Plot.SymbolType, string | null>();
+
+/** The path around the origin that Plot draws for a symbol; null for a circle, which it draws as an element of its own. Asked once per symbol. */
+function symbolPath(symbol: Plot.SymbolType): string | null {
+  const known = paths.get(symbol);
+  if (known !== undefined) return known;
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
   const plot = Plot.plot({
     document: document as unknown as NonNullable<Plot.PlotOptions["document"]>,
     axis: null,
     marks: [Plot.dot([0], { x: 0, y: 0, symbol, r: 4, fill: "currentColor" })],
   });
-  // Plot draws a circle as an element of its own and every other symbol as a path around the origin.
-  const path = plot.querySelector("path")?.getAttribute("d");
-  const paint = hollow ? `fill="var(--page)" stroke="${colour}" stroke-width="1.5"` : `fill="${colour}"`;
-  return path
-    ? `<path d="${roundCoordinates(path)}" transform="translate(8.5,9)" ${paint}/>`
-    : `<circle cx="8.5" cy="9" r="4" ${paint}/>`;
+  const path = plot.querySelector("path")?.getAttribute("d") ?? null;
+  paths.set(symbol, path);
+  return path;
 }
 
 /** Two decimals are a hundredth of a pixel; the rest would only make the file larger. */
