@@ -36,6 +36,10 @@ export interface LinesPanel {
 }
 
 export interface LinesFigure extends Pick<Figure, "id" | "title" | "reading" | "formula" | "rows" | "command"> {
+  /** In place of the counts of samples, where the values rest on none. */
+  readonly counted?: string;
+  /** Height of a panel in px; 180 unless given. */
+  readonly height?: number;
   /** The figure in a sentence, for those who cannot see it. */
   readonly description: string;
   readonly columns?: number;
@@ -80,7 +84,7 @@ export function linesFigure(figure: LinesFigure): Figure | undefined {
     }),
     reading,
     formula,
-    n: `${sampleCounts(shown)}; ${seedCounts(rows)}; ${bands ? "bands" : "bars"} are 95% intervals${hasChance ? `; the dashed line is ${chance}` : ""}`,
+    n: `${figure.counted ?? sampleCounts(shown)}; ${seedCounts(rows)}; ${bands ? "bands" : "bars"} are 95% intervals${hasChance ? `; the dashed line is ${chance}` : ""}`,
     rows,
     ...(command !== undefined && { command }),
   };
@@ -112,7 +116,7 @@ function linesPanel({ title, tags, rows, share = false, domain, nulls = [] }: Li
   return {
     title,
     ...(tags && { tags }),
-    height: 180,
+    height: figure.height ?? 180,
     plot: {
       marginLeft: 44,
       marginRight: 10,
@@ -122,7 +126,7 @@ function linesPanel({ title, tags, rows, share = false, domain, nulls = [] }: Li
         ...AXIS,
         label,
         ...(log
-          ? { type: "log", domain: [xs[0]!, Math.max(xs.at(-1)!, xs[0]! * 2)], insetLeft: 8, insetRight: 8 }
+          ? { type: "log", base: 2, domain: [xs[0]!, Math.max(xs.at(-1)!, xs[0]! * 2)], insetLeft: 8, insetRight: 8 }
           : { domain: airyX(xs, field) }),
         ticks: fewTicks(xs, log),
         tickFormat: (value: number) => String(value),

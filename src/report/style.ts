@@ -31,7 +31,7 @@ a{color:var(--accent);text-underline-offset:.18em;text-decoration-thickness:1px}
 .bar{display:block;align-self:start;max-height:100vh;overflow-y:auto;padding:3rem 1.2rem 2rem;background:none;border:0}.bar .contents{display:none}.bar .side{display:block;margin:1rem 0}
 .bar form{position:static;width:auto;max-height:none;padding:.2rem 0;border:0;background:none;box-shadow:none}.bar details{position:static}#choice fieldset{display:block}#choice label{display:block}.page{margin-left:0!important;margin-right:0!important}}
 .unseen{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-.drawing{overflow-x:auto;overflow-y:hidden;border-radius:3px}.drawing:focus-visible{outline-offset:5px}
+.drawing{padding-bottom:.35rem;overflow-x:auto;overflow-y:hidden;border-radius:3px}.drawing:focus-visible{outline-offset:5px}
 ul.legend{display:flex;flex-wrap:wrap;gap:.1rem 1.15rem;margin:0 0 .7rem;padding:0;list-style:none;font-size:.76rem;line-height:1.5}.legend li{display:flex;align-items:center;gap:.35rem}.legend svg{flex:none}
 .panels{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:.7rem 22px}.panels[data-columns="1"]{grid-template-columns:minmax(640px,1fr)}.panels[data-columns="2"]{grid-template-columns:repeat(2,minmax(0,1fr))}.panels[data-columns="4"]{grid-template-columns:repeat(4,minmax(0,1fr))}
 .panel h4{margin:0 0 .25rem;font-size:.78rem;line-height:1.35;font-weight:600}.panel svg{display:block;width:100%;height:auto;overflow:visible}
@@ -86,7 +86,7 @@ figcaption{margin-top:1.1rem;font-size:.89rem;line-height:1.55}
 figcaption p{max-width:46rem;margin:.4rem 0}
 .data,.numbers{color:var(--muted);font-size:.82rem}
 code{font:.87em "IBM Plex Mono",ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
-math[display=block]{width:max-content;max-width:100%;margin:.8rem 0;font-size:1.15rem;overflow-x:auto;overflow-y:hidden}
+math[display=block]{width:max-content;max-width:100%;margin:.5rem 0;padding:.35rem 0;font-size:1.15rem;overflow-x:auto;overflow-y:hidden}
 details{margin:.7rem 0}
 summary{padding:.25rem 0;font-size:.92rem;font-weight:600;cursor:pointer}
 figcaption summary{color:var(--muted);font-size:.85rem;font-weight:400}

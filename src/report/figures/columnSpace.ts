@@ -7,7 +7,7 @@ import { formula, mi, mo, norm, row, sub, sup } from "../mathml.js";
 import { ink, seriesInk } from "../palette.js";
 import { distinct, finalRows, nullsOverSeeds, overSeeds, select } from "../rows.js";
 import { slug } from "../tags.js";
-import { fixed, significant } from "../words.js";
+import { fixed } from "../words.js";
 
 /** Matrices in the paper's order: its W first; others follow by name. */
 const MATRICES = ["mlp.fc", "mlp.proj", "attn.qkv", "attn.proj"];
@@ -40,7 +40,10 @@ function angles(rows: readonly ResultRow[], matrix: string, allRows: readonly Re
   const blocks = distinct(series, "block").sort((a, b) => a - b);
   const checkpoints = orderCheckpoints(distinct(series, "checkpoint"));
   const drawn = NULLS.filter(({ suffix }) => nulls.some((r) => r.metric === `null-${suffix}`));
+  const domain = lowerEnd([...series, ...nulls]);
   return linesFigure({
+    counted: `${nullCounts(nulls)}; one value a direction, so its interval is over seeds alone`,
+    height: 250,
     id: `column-space-${slug(matrix).replaceAll(/[^A-Za-z0-9]/g, "-")}`,
     title: `Whether ΔW leaves the column space of W: ${matrix}`,
     description: `Sine of the angle of each left singular direction of the update of ${matrix} to the column space before tuning, one panel for each block, with ${drawn.length} nulls.`,
@@ -48,7 +51,7 @@ function angles(rows: readonly ResultRow[], matrix: string, allRows: readonly Re
       title: `sin θᵢ · block ${block}`,
       tags: { block },
       rows: select(series, { block }).map(({ chance: _chance, ...r }) => r),
-      domain: [0, 1.03],
+      domain,
       nulls: drawn.map(({ suffix, ...look }) =>
         curve(select(nulls, { block, metric: `null-${suffix}` }), "index", look),
       ),
@@ -66,7 +69,7 @@ function angles(rows: readonly ResultRow[], matrix: string, allRows: readonly Re
       norm(row(mo("("), mi("I"), mo("−"), mi("P"), mo(")"), sub(mi("u"), mi("i")))),
     )}<p><i>u<sub>i</sub></i>: the <i>i</i>-th left singular vector of ΔW = W<sub>ST</sub> − W<sub>IT</sub>; <i>P</i> projects on the first <i>r</i> left singular vectors of
       W<sub>IT</sub>, <i>r</i> the least number with 99% of its squared norm. 1: the direction lies wholly in the null space of W<sub>IT</sub><sup>T</sup>. Nulls: uniformly random directions
-      (about √(1 − <i>r</i>/<i>m</i>)); random ΔW with the singular values of this one; ΔW of further tuning without safety. Bands hold 95% of each null’s draws.</p>`,
+      (about √(1 − <i>r</i>/<i>m</i>)); random ΔW with the singular values of this one; ΔW of further tuning without safety. Bands hold 95% of each null’s draws. The axis begins above 0.</p>`,
     rows: rows.filter((r) => r.metric === "sin-theta" || /^null-(random|matched|continue)$/.test(r.metric)),
   });
 }
@@ -76,7 +79,9 @@ function wholeUpdate(rows: readonly ResultRow[], allRows: readonly ResultRow[]):
   const { series, nulls } = apart(rows, "sin-theta-all", "-all");
   const checkpoints = orderCheckpoints(distinct(series, "checkpoint"));
   const drawn = NULLS.filter(({ suffix }) => nulls.some((r) => r.metric === `null-${suffix}-all`));
+  const domain = lowerEnd([...series, ...nulls]);
   return linesFigure({
+    counted: `${nullCounts(nulls)}; one value a matrix, so its interval is over seeds alone`,
     id: "column-space-all",
     title: "The share of the whole update outside the column space",
     description:
@@ -85,7 +90,7 @@ function wholeUpdate(rows: readonly ResultRow[], allRows: readonly ResultRow[]):
     panels: orderMatrices(series).map((matrix) => ({
       title: matrix,
       rows: select(series, { matrix }).map(({ chance: _chance, ...r }) => r),
-      domain: [0, 1.03],
+      domain,
       nulls: drawn.map(({ suffix, ...look }) =>
         curve(select(nulls, { matrix, metric: `null-${suffix}-all` }), "block", look),
       ),
@@ -119,6 +124,7 @@ function sizes(rows: readonly ResultRow[], allRows: readonly ResultRow[]): Figur
     })),
   );
   return linesFigure({
+    counted: "one value a matrix, so its interval is over seeds alone",
     id: "column-space-sizes",
     title: "How large the update is, and how many directions it has",
     description: "Norm of the update relative to the matrix before tuning, and its effective rank, against the block.",
@@ -170,6 +176,23 @@ function curve(
   return { ...look, points };
 }
 
+/** From a round number below all values to 1: the nulls lie near 1, and what matters is on which side of them a line runs. */
+function lowerEnd(rows: readonly ResultRow[]): [number, number] {
+  const least = Math.min(1, ...rows.flatMap((r) => [r.value, r.low ?? r.value]));
+  return [Math.max(0, Math.floor(least * 10 - 0.5) / 10), 1.015];
+}
+
+/** "200 draws of the random null, 100 of the matched one". */
+function nullCounts(nulls: readonly ResultRow[]): string {
+  const draws = (kind: string) => nulls.find((r) => r.metric.startsWith(`null-${kind}`))?.n;
+  const [random, matched] = [draws("random"), draws("matched")];
+  const said = [
+    ...(random === undefined ? [] : [`${random} draws of random directions`]),
+    ...(matched === undefined ? [] : [`${matched} of random ΔW`]),
+  ];
+  return said.length > 0 ? said.join(", ") : "nulls not drawn";
+}
+
 function anglesReading(series: readonly ResultRow[], nulls: readonly ResultRow[], block: number | undefined): string {
   const rule = "Only what lies above the bands leaves the column space more than chance does.";
   const parts = orderCheckpoints(distinct(series, "checkpoint")).flatMap((checkpoint) => {
@@ -187,7 +210,7 @@ function ranks(rows: readonly ResultRow[]): string {
     .map((matrix) => {
       const own = select(shown, { matrix });
       const blocks = distinct(own, "block").sort((a, b) => a - b);
-      return `${matrix} ${blocks.map((block) => significant(select(own, { block })[0]!.value)).join(", ")}`;
+      return `${matrix} ${blocks.map((block) => String(Math.round(10 * select(own, { block })[0]!.value) / 10)).join(", ")}`;
     })
     .join("; ");
 }
