@@ -45,6 +45,11 @@ export function methodTitle(method: string): string {
   return METHODS.get(method) ?? method;
 }
 
+/** Whether a name is of two checkpoints or of a part of one: `a+b`, `a..b`, `a~b`, `a:top`. Only the figures about these know them. */
+export function isComposed(checkpoint: string): boolean {
+  return /\+|\.\.|~|:/.test(checkpoint);
+}
+
 /** Whether a checkpoint is a control: tuned as long as the others, but not for safety. */
 export function isControl(checkpoint: string): boolean {
   return CONTROLS.has(checkpointParts(checkpoint).method);

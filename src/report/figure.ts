@@ -1,5 +1,5 @@
 import type { ResultRow } from "../study/results.js";
-import { checkpointParts, checkpointTitle, orderCheckpoints } from "./checkpoints.js";
+import { checkpointParts, checkpointTitle, isComposed, orderCheckpoints } from "./checkpoints.js";
 import type { Html } from "./html.js";
 import { ink, METHOD_STYLES, SYMBOLS, seriesInk } from "./palette.js";
 import { distinct } from "./rows.js";
@@ -13,6 +13,8 @@ export interface Figure {
   readonly title: string;
   /** With CSS variables for colours; see `standaloneSvg` for a file. */
   readonly svg: string;
+  /** The same for the page, in panels. */
+  readonly page: string;
   /** How to read it, and what it shows, from its numbers. */
   readonly reading: string;
   /** What is drawn, as formulas with their words. */
@@ -21,6 +23,8 @@ export interface Figure {
   readonly n: string;
   /** The numbers behind it. */
   readonly rows: readonly ResultRow[];
+  /** What follows `nullscope` in the command that measures one of its points again, where there is one; RUN stands for the run's folder. */
+  readonly command?: string;
 }
 
 /** How a checkpoint looks: its method's colour and symbol; at another rate than the method's first the symbol is hollow and the line broken. */
@@ -30,7 +34,7 @@ const OTHER_RATES = ["5 3", "2 3", "8 3 2 3"];
 
 /** Colour, symbol and line of every checkpoint that the rows name, the same in every figure of a report. Rows: all rows of the run. */
 export function checkpointKeys(allRows: readonly ResultRow[]): ReadonlyMap<string, CheckpointKey> {
-  const checkpoints = orderCheckpoints(distinct(allRows, "checkpoint"));
+  const checkpoints = orderCheckpoints(distinct(allRows, "checkpoint").filter((name) => !isComposed(name)));
   const methods = [...new Set(checkpoints.map((checkpoint) => checkpointParts(checkpoint).method))];
   const foreign = methods.filter((method) => !METHOD_STYLES.has(method));
   return new Map(
@@ -54,10 +58,11 @@ const ATTACK_SYMBOLS = SYMBOLS.filter((symbol) => symbol !== "circle" && symbol 
 export function setKeys(sets: readonly string[]): LegendEntry[] {
   let others = 0;
   return sets.map((set) => {
-    if (set === "safe") return { label: "safe", colour: ink("safe"), symbol: "circle" };
-    if (set === "unsafe") return { label: "unsafe", colour: ink("unsafe"), symbol: "triangle" };
+    if (set === "safe") return { label: "safe", set, colour: ink("safe"), symbol: "circle" };
+    if (set === "unsafe") return { label: "unsafe", set, colour: ink("unsafe"), symbol: "triangle" };
     others++;
-    return { label: setTitle(set), colour: seriesInk(others), symbol: ATTACK_SYMBOLS[others % ATTACK_SYMBOLS.length]! };
+    const symbol = ATTACK_SYMBOLS[others % ATTACK_SYMBOLS.length]!;
+    return { label: setTitle(set), set, colour: seriesInk(others), symbol };
   });
 }
 

@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Resvg } from "@resvg/resvg-js";
+import { toCsv } from "./csv.js";
 import type { Figure } from "./figure.js";
 import { standaloneSvg } from "./svg.js";
 
@@ -12,16 +13,17 @@ const FONTS = ["400Regular/IBMPlexSans_400Regular.ttf", "600SemiBold/IBMPlexSans
 const ZOOM = 2;
 
 /**
- * Writes each figure as `ID.svg` and `ID.png` into `folder`, and removes figures of an older report. A figure whose SVG is there already keeps its
+ * Writes each figure as `ID.svg`, `ID.png` and `ID.csv` into `folder`, and removes figures of an older report. A figure whose SVG is there already keeps its
  * PNG: a study writes its report after every stage, and pixels cost more than all the rest. Returns the paths, sorted.
  */
 export async function writeFigures(folder: string, figures: readonly Figure[]): Promise<string[]> {
   await mkdir(folder, { recursive: true });
   const present = new Set(await readdir(folder));
   const names = new Set<string>();
-  for (const { id, svg } of figures) {
+  for (const { id, svg, rows } of figures) {
     const standalone = standaloneSvg(svg);
-    names.add(`${id}.svg`).add(`${id}.png`);
+    names.add(`${id}.svg`).add(`${id}.png`).add(`${id}.csv`);
+    await writeFile(join(folder, `${id}.csv`), toCsv(rows));
     const unchanged =
       present.has(`${id}.png`) &&
       present.has(`${id}.svg`) &&
@@ -32,7 +34,7 @@ export async function writeFigures(folder: string, figures: readonly Figure[]): 
     await writeFile(join(folder, `${id}.png`), toPng(standalone));
     await writeFile(join(folder, `${id}.svg`), standalone);
   }
-  for (const name of present) if (/\.(svg|png)$/.test(name) && !names.has(name)) await rm(join(folder, name));
+  for (const name of present) if (/\.(svg|png|csv)$/.test(name) && !names.has(name)) await rm(join(folder, name));
   return [...names].sort().map((name) => join(folder, name));
 }
 

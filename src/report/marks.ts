@@ -1,6 +1,7 @@
 import * as Plot from "@observablehq/plot";
 import { ink } from "./palette.js";
 import type { LegendEntry } from "./svg.js";
+import { tagTitle } from "./tags.js";
 
 /** One value of a series with its interval, and how the series looks. */
 export interface SeriesPoint extends LegendEntry {
@@ -9,7 +10,12 @@ export interface SeriesPoint extends LegendEntry {
   /** Equal to `value` where there is no interval. */
   readonly low: number;
   readonly high: number;
+  /** What is said when the point is pointed at; see `sayRow`. */
+  readonly said?: string;
 }
+
+/** The series that a mark belongs to, for the page's filters. */
+const series = ({ checkpoint, set }: SeriesPoint) => tagTitle({ checkpoint, set });
 
 /** How intervals are drawn: as bars at the points, or as a band along the line. */
 export type IntervalStyle = "bars" | "bands";
@@ -32,10 +38,11 @@ export function seriesMarks(points: readonly SeriesPoint[], intervals: IntervalS
       sort: "x",
       fill: "colour",
       fillOpacity: 0.13,
+      title: series,
     }),
     Plot.ruleX(
       points.filter((point) => !banded(point) && point.high > point.low),
-      { x: "x", y1: "low", y2: "high", stroke: "colour", strokeWidth: 1.6 },
+      { x: "x", y1: "low", y2: "high", stroke: "colour", strokeWidth: 1.6, title: series },
     ),
     // Plot breaks lines per mark, not per datum.
     ...dashes.map((dash) =>
@@ -48,6 +55,7 @@ export function seriesMarks(points: readonly SeriesPoint[], intervals: IntervalS
           sort: "x",
           stroke: "colour",
           strokeWidth: 1.7,
+          title: series,
           ...(dash !== undefined && { strokeDasharray: dash }),
         },
       ),
@@ -60,6 +68,7 @@ export function seriesMarks(points: readonly SeriesPoint[], intervals: IntervalS
       fill: (point: SeriesPoint) => (point.hollow ? ink("page") : point.colour),
       stroke: "colour",
       strokeWidth: 1.4,
+      title: ({ checkpoint, set, said }: SeriesPoint) => tagTitle({ checkpoint, set, said }),
     }),
   ];
 }

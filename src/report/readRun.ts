@@ -3,6 +3,10 @@ import { basename, join, resolve } from "node:path";
 import { parse } from "yaml";
 import { UserError } from "../errors.js";
 import type { Example, ResultRow } from "../study/results.js";
+import { asClaim, type ClaimVerdict } from "./claims.js";
+
+/** The verdicts' file has a schema of its own. */
+const CLAIMS = "claims.json";
 
 /** How long one stage took; the only part of a run that differs between two runs of the same configuration. */
 export interface StageTime {
@@ -20,6 +24,8 @@ export interface RunData {
   readonly config: unknown;
   readonly rows: readonly ResultRow[];
   readonly examples: readonly Example[];
+  /** The verdicts of `results/claims.json`; empty where there is none. */
+  readonly claims: readonly ClaimVerdict[];
   readonly times: readonly StageTime[];
   /** The world file that the newest world stage kept, and its hash; absent where there is none. */
   readonly world: { readonly file: unknown; readonly hash: string | undefined } | undefined;
@@ -40,10 +46,19 @@ export async function readRun(runFolder: string): Promise<RunData> {
     );
   const rows: ResultRow[] = [];
   const examples: Example[] = [];
+  const claims: ClaimVerdict[] = [];
   for (const file of files) {
     const path = join(results, file);
     const content = await readJson(path);
-    if (isRecord(content) && Array.isArray(content.rows)) rows.push(...content.rows.map((row) => asRow(row, path)));
+    if (file === CLAIMS) {
+      if (!isRecord(content) || !Array.isArray(content.rows)) throw damaged(path, 'it has no "rows"');
+      for (const row of content.rows) {
+        const claim = asClaim(row);
+        if (!claim) throw damaged(path, "a claim has no id, no statement or no verdict");
+        claims.push(claim);
+      }
+    } else if (isRecord(content) && Array.isArray(content.rows))
+      rows.push(...content.rows.map((row) => asRow(row, path)));
     else if (isRecord(content) && Array.isArray(content.examples))
       examples.push(...content.examples.map((example) => asExample(example, path)));
     else
@@ -56,6 +71,7 @@ export async function readRun(runFolder: string): Promise<RunData> {
     config: await readConfig(join(runFolder, "config.yaml")),
     rows,
     examples,
+    claims,
     ...(await readStages(join(runFolder, "stages"))),
   };
 }

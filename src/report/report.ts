@@ -1,22 +1,36 @@
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
-import { checkpointParts, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
+import type { ResultRow } from "../study/results.js";
+import { checkpointParts, isComposed, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
 import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
+import { activationSpaceFigures } from "./figures/activationSpace.js";
 import { attackFigure } from "./figures/attacks.js";
+import { columnSpaceFigures } from "./figures/columnSpace.js";
 import { behaviourDynamics, clusterDynamics } from "./figures/dynamics.js";
+import { interventionFigures } from "./figures/interventions.js";
 import { jailbreakFigure } from "./figures/jailbreaks.js";
+import { overlapFigures } from "./figures/overlap.js";
+import { patchingFigure } from "./figures/patching.js";
+import { probesFigure } from "./figures/probes.js";
+import { refusalDirectionFigure } from "./figures/refusalDirection.js";
+import { rowSpaceFigures } from "./figures/rowSpace.js";
+import { sensitivityFigures } from "./figures/sensitivity.js";
+import { spectraFigures } from "./figures/spectra.js";
 import { jailbreakTauFigure, tauFigure } from "./figures/tau.js";
 import { tauOutcomesFigure } from "./figures/tauOutcomes.js";
 import { trainingFigure } from "./figures/training.js";
 import { twinFigures } from "./figures/twins.js";
+import { filterForm } from "./filters.js";
 import { type Html, html } from "./html.js";
 import { figureMarkup, renderPage, type Section } from "./page.js";
 import { type RunData, readRun } from "./readRun.js";
-import { distinct } from "./rows.js";
+import { type Drawn, digestOf, remembered } from "./remembered.js";
+import { distinct, select } from "./rows.js";
 import { attackOrderSection } from "./sections/attackOrder.js";
 import { behaviourSection } from "./sections/behaviour.js";
+import { claimsSection } from "./sections/claims.js";
 import { examplesSection } from "./sections/examples.js";
 import { answers, headline } from "./sections/headline.js";
 import { configurationSection, measuresSection, timesSection } from "./sections/provenance.js";
@@ -39,7 +53,10 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
   const page = reportPage(run, figures);
   const path = join(runFolder, "report.html");
   try {
-    const paths = await writeFigures(join(runFolder, "figures"), figures.all);
+    const paths = await writeFigures(
+      join(runFolder, "figures"),
+      Object.values(figures).flatMap((drawn) => drawn.figures),
+    );
     // Under another name first: a reader never meets half a page.
     await writeFile(`${path}.tmp`, page);
     await rename(`${path}.tmp`, path);
@@ -54,36 +71,73 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
   }
 }
 
-interface Figures {
-  readonly training: Figure | undefined;
-  readonly jailbreaks: Figure | undefined;
-  readonly attacks: Figure | undefined;
-  readonly clusters: readonly Figure[];
-  readonly dynamics: readonly Figure[];
-  readonly all: readonly Figure[];
-}
+/** What each section's figures are drawn from: the measures whose rows they read, and how they are drawn. */
+const DRAWINGS = {
+  jailbreaks: [["behaviour"], (rows) => present([jailbreakFigure(rows)])],
+  attacks: [["attacks"], (rows) => present([attackFigure(rows)])],
+  clusters: [
+    ["clusters"],
+    (rows) => present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]),
+  ],
+  spectra: [["clusters"], spectraFigures],
+  columnSpace: [["column-space"], columnSpaceFigures],
+  activationSpace: [["activation-space"], activationSpaceFigures],
+  rowSpace: [["row-space"], rowSpaceFigures],
+  sensitivity: [["sensitivity"], sensitivityFigures],
+  interventions: [["interventions"], interventionFigures],
+  dynamics: [
+    ["behaviour", "clusters", "training"],
+    (rows) => present([behaviourDynamics(rows), clusterDynamics(rows)]),
+  ],
+  refusalDirection: [["refusal-direction"], (rows) => present([refusalDirectionFigure(rows)])],
+  probes: [["probes"], (rows) => present([probesFigure(rows)])],
+  patching: [["patching"], (rows) => present([patchingFigure(rows)])],
+  overlap: [["overlap"], overlapFigures],
+  training: [["training"], (rows) => present([trainingFigure(rows)])],
+} as const satisfies Record<string, readonly [readonly string[], (rows: readonly ResultRow[]) => readonly Figure[]]>;
 
-/** Every figure that the run's rows allow. */
-function drawFigures({ rows }: RunData): Figures {
-  const training = trainingFigure(rows);
-  const jailbreaks = jailbreakFigure(rows);
-  const attacks = attackFigure(rows);
-  const clusters = present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]);
-  const dynamics = present([behaviourDynamics(rows), clusterDynamics(rows)]);
-  const all = present([training, jailbreaks, attacks, ...clusters, ...dynamics]);
-  return { training, jailbreaks, attacks, clusters, dynamics, all };
+type Figures = Readonly<Record<keyof typeof DRAWINGS, Drawn>>;
+
+/** Every figure that the run's rows allow, by section. Colours depend on which checkpoints the whole run has. */
+function drawFigures({ rows, name }: RunData): Figures {
+  const names = [name, ...distinct(rows, "checkpoint")];
+  const digests = new Map(
+    distinct(rows, "measure").map((measure) => [measure, digestOf(names, select(rows, { measure }))]),
+  );
+  const entries = Object.entries(DRAWINGS).map(([section, [measures, draw]]): [string, Drawn] => {
+    const digest = measures.map((measure) => digests.get(measure) ?? "").join(" ");
+    return [
+      section,
+      remembered(section, `${name} ${digest}`, () => {
+        const figures = draw(rows);
+        return { figures, markup: figures.map((figure) => figureMarkup(figure, name)) };
+      }),
+    ];
+  });
+  return Object.fromEntries(entries) as Figures;
 }
 
 function present(figures: readonly (Figure | undefined)[]): Figure[] {
   return figures.filter((figure) => figure !== undefined);
 }
 
-/** The page as text: headline, behaviour, jailbreaks, attacks, clusters, dynamics, samples, training, what was run, durations. */
+/** The page as text, from the answer to what was run. */
 function reportPage(run: RunData, figures: Figures): string {
-  const show = (figure: Figure | undefined) => figure && figureMarkup(figure, run.name);
+  const show = ({ markup }: Drawn) => joined(markup);
+  /** The figures that are open, and the others each behind its title: the same question for another matrix or block. */
+  const fold = ({ figures: list, markup }: Drawn, open: (figure: Figure, i: number) => boolean) =>
+    joined(
+      list.map((figure, i) =>
+        open(figure, i)
+          ? markup[i]
+          : html`<details class="more"><summary>${figure.title}</summary>${markup[i]}</details>`,
+      ),
+    );
   const strongest = answers(run.rows).flatMap((answer) => answer.strongest?.set ?? []);
   const open = new Set(["safe", "unsafe", ...strongest]);
+  const firstProjection = figures.rowSpace.figures.find(({ id }) => id.includes("-block-"));
   const sections: Section[] = [
+    section("claims", "Claims", claimsSection(run.claims), "claims"),
     section("behaviour", "Behaviour", behaviourSection(run.rows), "behaviour"),
     section(
       "jailbreaks",
@@ -92,12 +146,41 @@ function reportPage(run: RunData, figures: Figures): string {
       "jailbreak sets in behaviour",
     ),
     section("attacks", "Attacks by strength", show(figures.attacks), "attacks"),
-    section("clusters", "Clusters in activation space", joined(figures.clusters.map(show)), "clusters"),
     section(
-      "dynamics",
-      "While tuning goes on",
-      joined(figures.dynamics.map(show)),
-      "behaviour or clusters with a step",
+      "clusters",
+      "Clusters in activation space",
+      joined([show(figures.clusters), fold(figures.spectra, (_, i) => i === 0)]),
+      "clusters",
+    ),
+    section(
+      "column-space",
+      "Column space: where the update writes",
+      fold(figures.columnSpace, ({ id }, i) => i === 0 || id === "column-space-all"),
+      "column-space",
+    ),
+    section(
+      "activation-space",
+      "Activation space",
+      fold(figures.activationSpace, (_, i) => i === 0),
+      "activation-space",
+    ),
+    section(
+      "row-space",
+      "Row space: what the update reads",
+      fold(figures.rowSpace, (figure) => !figure.id.includes("-block-") || figure === firstProjection),
+      "row-space",
+    ),
+    section("sensitivity", "Sensitivity", show(figures.sensitivity), "sensitivity"),
+    section("interventions", "Interventions", show(figures.interventions), "interventions"),
+    section("dynamics", "While tuning goes on", show(figures.dynamics), "behaviour or clusters with a step"),
+    section("refusal-direction", "Refusal direction", show(figures.refusalDirection), "refusal-direction"),
+    section("probes", "Probes", show(figures.probes), "probes"),
+    section("patching", "Patching", show(figures.patching), "patching"),
+    section(
+      "overlap",
+      "Overlap of the methods",
+      fold(figures.overlap, (_, i) => i === 0),
+      "overlap",
     ),
     section("samples", "Samples", examplesSection(run.examples, open), "examples"),
     section("training", "Training", show(figures.training), "training"),
@@ -111,7 +194,13 @@ function reportPage(run: RunData, figures: Figures): string {
     },
     { id: "time", title: "Time", content: timesSection(run.times) },
   ];
-  return renderPage({ run: run.name, lede: lede(run), headline: headline(run.rows), sections });
+  return renderPage({
+    run: run.name,
+    lede: lede(run),
+    headline: headline(run.rows),
+    filters: filterForm(run.rows),
+    sections,
+  });
 }
 
 /** A section, or one line in its place that says what the run does not hold. */
@@ -130,7 +219,7 @@ function joined(parts: readonly (Html | undefined)[]): Html | undefined {
 }
 
 function lede({ rows, config }: RunData): Html {
-  const checkpoints = distinct(rows, "checkpoint");
+  const checkpoints = distinct(rows, "checkpoint").filter((checkpoint) => !isComposed(checkpoint));
   const methods = tunedMethods(checkpoints).map(({ method }) => methodTitle(method));
   const controls = [
     ...new Set(

@@ -1,7 +1,8 @@
 import { wilsonInterval } from "../stats/intervals.js";
+import { overSeeds } from "../study/overSeeds.js";
 import type { ResultRow } from "../study/results.js";
 
-export { overSeeds } from "../study/overSeeds.js";
+export { overSeeds };
 
 /**
  * The rows that speak of finished checkpoints and of all attempts: without an intermediate `step` of tuning and without an `outcome`. Every figure
@@ -28,6 +29,29 @@ export function distinct<Field extends keyof ResultRow>(
   return [...new Set(rows.map((row) => row[field]).filter((value) => value !== undefined))] as NonNullable<
     ResultRow[Field]
   >[];
+}
+
+/**
+ * Rows of a null's distribution over seeds: mean, low and high averaged each, for they are the null's own quantiles and no interval of its mean.
+ */
+export function nullsOverSeeds(rows: readonly ResultRow[]): ResultRow[] {
+  const key = ({ metric, checkpoint, set, block, matrix, index }: ResultRow) =>
+    JSON.stringify([metric, checkpoint, set, block, matrix, index]);
+  const ends = (field: "low" | "high") =>
+    new Map(
+      overSeeds(
+        rows.flatMap((row) => {
+          const { low: _low, high: _high, ...rest } = row;
+          return row[field] === undefined ? [] : [{ ...rest, value: row[field] }];
+        }),
+      ).map((row) => [key(row), row.value]),
+    );
+  const [lows, highs] = [ends("low"), ends("high")];
+  return overSeeds(rows).map((row) => {
+    const { low: _low, high: _high, ...rest } = row;
+    const [low, high] = [lows.get(key(row)), highs.get(key(row))];
+    return { ...rest, ...(low !== undefined && high !== undefined && { low, high }) };
+  });
 }
 
 /**

@@ -48,5 +48,7 @@ function combineSeeds(group: readonly ResultRow[], count: "samples" | "seeds"): 
 
 /** Whether a row's value is a share of its n samples. */
 function isShare({ measure, metric }: ResultRow): boolean {
-  return measure === "behaviour" || (measure === "attacks" && metric !== "loss");
+  if (measure === "behaviour" || measure === "refusal-direction") return metric !== "norm";
+  if (measure === "interventions") return metric === "instruct" || metric === "null" || metric === "other";
+  return measure === "attacks" && metric !== "loss";
 }

@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeReport } from "../../src/report/report.js";
+import { mechanismRows, sensitivityRows, studyClaims } from "./syntheticMechanisms.js";
 import { writeSyntheticRun } from "./syntheticRun.js";
 import { studyRows } from "./syntheticStudy.js";
 
@@ -24,7 +25,10 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "nullscope-browser-"));
-    await writeSyntheticRun(join(folder, "quick"), { rows: studyRows() });
+    await writeSyntheticRun(join(folder, "quick"), {
+      rows: [...studyRows(), ...mechanismRows({ seeds: [0] })],
+      claims: studyClaims(),
+    });
     address = pathToFileURL((await writeReport(join(folder, "quick"))).html).href;
     browser = await chromium.launch({
       executablePath: BROWSER!,
@@ -45,8 +49,13 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
   });
 
   /** Opens the page and notes every request but its own, every console message and every dialog. */
-  async function open(colorScheme: "light" | "dark", width = 1100): Promise<{ page: Page; surprises: string[] }> {
-    const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
+  async function open(
+    colorScheme: "light" | "dark",
+    width = 1100,
+    { javaScriptEnabled = true, before = "" } = {},
+  ): Promise<{ page: Page; surprises: string[] }> {
+    const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme, javaScriptEnabled });
+    if (before !== "") await page.addInitScript(before);
     const surprises: string[] = [];
     page.on("request", (request) => {
       if (request.url() !== address && !request.url().startsWith("data:")) surprises.push(request.url());
@@ -66,7 +75,7 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
     async (scheme) => {
       const { page, surprises } = await open(scheme);
       expect(await page.title()).toBe("quick · Nullscope report");
-      expect(await page.locator("figure svg[role=img]").count()).toBe(9);
+      expect(await page.locator("figure").count()).toBeGreaterThan(30);
       expect(surprises).toEqual([]);
       await page.close();
     },
@@ -89,7 +98,7 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
     const { page, surprises } = await open("light");
     const background = () => page.evaluate("getComputedStyle(document.querySelector('.page')).backgroundColor");
     const light = await background();
-    await page.getByRole("button").click();
+    await page.getByRole("button", { name: /colours/ }).click();
     expect(await background()).not.toBe(light);
     expect(surprises).toEqual([]);
     await page.close();
@@ -110,6 +119,147 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
     await page.close();
   });
 
+  /** The middle of a mark on the screen, after it was scrolled there. */
+  async function middleOf(page: Page, mark: string): Promise<{ x: number; y: number }> {
+    const found = page.locator(mark).first();
+    await found.scrollIntoViewIfNeeded();
+    const box = (await found.boundingBox())!;
+    return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+  }
+
+  test("pointing at a mark says its planted number, and leaving it says nothing", async () => {
+    const { page, surprises } = await open("light");
+    const mark = '#figure-sensitivity-change .panel [data-t][data-c="ssft-medium"][data-s="unsafe"]';
+    const { x, y } = await middleOf(page, mark);
+    await page.mouse.move(x + 3, y + 2);
+    await page.waitForSelector("#tip:not([hidden])");
+    const planted = sensitivityRows({ seeds: [0] }).find(
+      (r) => r.metric === "lipschitz-change" && r.checkpoint === "ssft-medium" && r.set === "unsafe",
+    )!;
+    const minus = (value: number) => value.toPrecision(3).replace("-", "−");
+    expect(await page.locator("#tip").textContent()).toBe(
+      `SSFT medium · unsafe: ${minus(planted.value)} [${minus(planted.low!)}, ${minus(planted.high!)}] · n = 500 · chance 0`,
+    );
+    await page.mouse.move(x, y - 300);
+    await page.waitForSelector("#tip", { state: "hidden" });
+    expect(surprises).toEqual([]);
+    await page.close();
+  });
+
+  test("the arrow keys walk over a figure's marks, and Escape is silent again", async () => {
+    const { page } = await open("light");
+    await page.locator("#figure-probes .drawing").focus();
+    const marks = (await page.evaluate(
+      `[...document.querySelectorAll("#figure-probes .panel [data-t]")].map((mark) => mark.getAttribute("data-t"))`,
+    )) as string[];
+    await page.keyboard.press("ArrowRight");
+    await page.waitForSelector("#tip:not([hidden])");
+    expect(await page.locator("#tip").textContent()).toBe(marks[0]);
+    await page.keyboard.press("ArrowRight");
+    await page.waitForFunction(`document.querySelector("#tip").textContent === ${JSON.stringify(marks[1])}`);
+    await page.keyboard.press("End");
+    await page.waitForFunction(`document.querySelector("#tip").textContent === ${JSON.stringify(marks.at(-1))}`);
+    await page.keyboard.press("Escape");
+    expect(await page.locator("#tip").isVisible()).toBe(false);
+    await page.close();
+  });
+
+  test("what is not chosen leaves figures and tables, until all is shown again", async () => {
+    const { page, surprises } = await open("light");
+    const shows = (selector: string) => page.locator(selector).first().isVisible();
+    await page.locator("#choose > summary").click();
+    const ours = '#figure-attacks .panel [data-t][data-c="dpo-small"]';
+    const others = '#figure-attacks .panel [data-t][data-c="ssft-small"]';
+    const panels = '#figure-column-space-mlp-fc .panel[data-b="1"]';
+    expect(await Promise.all([ours, others, panels].map(shows))).toEqual([true, true, true]);
+    await page.getByLabel("DPO", { exact: true }).uncheck();
+    await page.locator('#choice input[name="b"][value="1"]').uncheck();
+    await page.locator('#choice input[name="s"][value="jb-co-task"]').uncheck();
+    expect(await Promise.all([ours, others, panels].map(shows))).toEqual([false, true, false]);
+    expect(await shows('#figure-column-space-mlp-fc .panel[data-b="2"]')).toBe(true);
+    expect(await shows('#table-a1 tr[data-c="dpo-medium"]')).toBe(false);
+    expect(await shows('#table-a1 tr[data-c="ssft-medium"]')).toBe(true);
+    expect(await shows('#table-a2 td[data-s="jb-co-task"]')).toBe(false);
+    expect(await shows('#table-a2 td[data-s="jb-co-text"]')).toBe(true);
+    // A mark that is hidden is not pointed at.
+    const { x, y } = await middleOf(page, '#figure-sensitivity-change .panel [data-t][data-c="ssft-small"]');
+    await page.mouse.move(x, y);
+    await page.waitForSelector("#tip:not([hidden])");
+    expect(await page.locator("#tip").textContent()).toContain("SSFT small");
+    await page.evaluate(`document.querySelector("#choose").open = true`);
+    await page.getByRole("button", { name: "show all" }).click();
+    await page.waitForFunction(`document.querySelector("#chosen").textContent === ""`);
+    expect(await Promise.all([ours, panels].map(shows))).toEqual([true, true]);
+    expect(surprises).toEqual([]);
+    await page.close();
+  });
+
+  test("a figure of which nothing is left says so", async () => {
+    const { page } = await open("light");
+    await page.locator("#choose > summary").click();
+    for (const box of await page.locator('#choice input[name="b"]').all()) await box.uncheck();
+    expect(await page.locator("#figure-column-space-mlp-fc .drawing").getAttribute("data-empty")).toBe("");
+    expect(await page.locator("#figure-probes .drawing").getAttribute("data-empty")).toBe(null);
+    await page.close();
+  });
+
+  test("without scripts everything is there and nothing asks to be chosen", async () => {
+    const { page, surprises } = await open("light", 1100, { javaScriptEnabled: false });
+    expect(await page.locator("#choose").isVisible()).toBe(false);
+    expect(await page.locator("#theme").isVisible()).toBe(false);
+    expect(await page.locator("#figure-alpha-paths .panel svg").first().isVisible()).toBe(true);
+    await page.locator("#figure-patching .numbers > summary").click();
+    expect(await page.locator("#figure-patching .numbers td").first().isVisible()).toBe(true);
+    expect(surprises).toEqual([]);
+    await page.close();
+  });
+
+  test("no mark has a listener of its own, and 100,000 marks in one panel are pointed at all the same", async () => {
+    const { page, surprises } = await open("light", 1100, { before: COUNT_LISTENERS });
+    await page.evaluate(MANY_MARKS);
+    const { x, y } = await middleOf(page, "#planted");
+    await page.mouse.move(x, y);
+    await page.waitForFunction(`document.querySelector("#tip").textContent === "the planted one"`);
+    const targets = (await page.evaluate("window.listened")) as string[];
+    expect(targets.length).toBeGreaterThan(5);
+    expect(targets.every((target) => ["document", "window", "form", "button"].includes(target))).toBe(true);
+    expect(surprises).toEqual([]);
+    await page.close();
+  });
+
+  test("hostile texts of claims stay text", async () => {
+    const { page, surprises } = await open("light");
+    expect(await page.locator("table.claims").textContent()).toContain("<script>alert(1)</script>");
+    expect(await page.locator("script").count()).toBe(1);
+    expect(await page.locator("main img").count()).toBe(0);
+    expect(surprises).toEqual([]);
+    await page.close();
+  });
+
+  test("print leaves out what can only be clicked, and cuts no panel", async () => {
+    const { page } = await open("light", 700);
+    await page.emulateMedia({ media: "print" });
+    expect(await page.locator(".bar").isVisible()).toBe(false);
+    expect(await page.locator("#figure-jailbreaks .panel svg").isVisible()).toBe(true);
+    const cut = (await page.evaluate(
+      `[...document.querySelectorAll("figure .drawing")].map((one) => one.scrollWidth - one.clientWidth)`,
+    )) as number[];
+    expect(cut.filter((overflow) => overflow > 1)).toEqual([]);
+    await page.close();
+  });
+
+  test("a phone has the contents in its bar, and a link to a folded figure opens it", async () => {
+    const { page } = await open("light", 390);
+    await page.locator(".contents > summary").click();
+    await page.getByRole("link", { name: "Interventions" }).click();
+    expect(await page.locator(".contents").getAttribute("open")).toBe(null);
+    expect(await page.evaluate("location.hash")).toBe("#interventions");
+    await page.evaluate("location.hash = '#figure-column-space-mlp-proj'");
+    await page.waitForSelector("#figure-column-space-mlp-proj", { state: "visible" });
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(390);
+    await page.close();
+  });
+
   test("tables A.1 and A.2 fit a desk and a printed page without scrolling", async () => {
     for (const [width, media] of [
       [1100, "screen"],
@@ -127,6 +277,26 @@ describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
     }
   });
 });
+
+/** Notes on what every listener is placed. */
+const COUNT_LISTENERS = `
+  window.listened = [];
+  const add = EventTarget.prototype.addEventListener;
+  EventTarget.prototype.addEventListener = function (...rest) {
+    window.listened.push(this === document ? "document" : this === undefined || this === window ? "window" : this.localName || "else");
+    return add.apply(this, rest);
+  };`;
+
+/** 100,000 marks in the panel of the jailbreaks, one of them, alone in its corner, planted. */
+const MANY_MARKS = `(() => {
+  const svg = document.querySelector("#figure-jailbreaks .panel svg");
+  const mark = (x, y, said) => '<circle r="2" cx="' + x + '" cy="' + y + '" data-c="ssft-medium" data-t="' + said + '"/>';
+  const marks = [];
+  for (let i = 0; i < 100000; i++) marks.push(mark(200 + (i % 500), 60 + Math.floor(i / 500), "mark " + i));
+  const group = document.createElementNS("http://www.w3.org/2000/svg", "g");
+  group.innerHTML = marks.join("") + '<circle id="planted" r="2" cx="30" cy="30" data-t="the planted one"/>';
+  svg.append(group);
+})()`;
 
 // Runs in the page, as text, for it speaks of a document that the tests' types do not know. Colours are mixed with the page's own.
 const CONTRASTS = `(() => {

@@ -66,12 +66,14 @@ describe("the report", () => {
       "figure-training",
     ]);
     for (const figure of figures) {
-      expect(figure.querySelector("svg[role=img] > title")?.textContent).toBeTruthy();
+      for (const svg of figure.querySelectorAll(".panel > svg[role=img]"))
+        expect(svg.getAttribute("aria-label")).toBeTruthy();
+      expect(figure.querySelector(".drawing .unseen")?.textContent).toBeTruthy();
       expect(figure.querySelector("math")).not.toBeNull();
       expect(figure.querySelector(".data")?.textContent).toContain("nullscope report runs/quick");
       expect(figure.querySelector(".data")?.textContent).toContain("seeds (0, 1)");
       expect(figure.querySelector("a[download]")?.getAttribute("href")).toMatch(
-        /^data:text\/csv;charset=utf-8;base64,/,
+        /^(data:text\/csv;charset=utf-8;base64,|figures\/training\.csv$)/,
       );
     }
   });
@@ -103,7 +105,7 @@ describe("the report", () => {
     const { document } = parseHTML(page);
     for (const element of document.querySelectorAll("[src], [href], [srcset], [data], [action]"))
       for (const attribute of ["src", "href", "srcset", "data", "action", "xlink:href"])
-        expect(element.getAttribute(attribute) ?? "#").toMatch(/^(#|data:)/);
+        expect(element.getAttribute(attribute) ?? "#").toMatch(/^(#|data:|figures\/[a-z0-9.-]+\.csv$)/);
     expect(
       document.querySelectorAll("[style], [onclick], [onload], [onerror], iframe, object, embed, img"),
     ).toHaveLength(0);
@@ -262,7 +264,7 @@ describe("a run that lacks something", () => {
     await mkdir(join(folder, "figures"));
     await writeFile(join(folder, "figures", "tau.svg"), "<svg/>");
     await writeReport(folder);
-    expect(await readdir(join(folder, "figures"))).toEqual(["jailbreaks.png", "jailbreaks.svg"]);
+    expect(await readdir(join(folder, "figures"))).toEqual(["jailbreaks.csv", "jailbreaks.png", "jailbreaks.svg"]);
   });
 });
 

@@ -201,6 +201,7 @@ export function examples(): Example[] {
 export interface SyntheticParts {
   readonly rows?: readonly ResultRow[];
   readonly examples?: readonly Example[];
+  readonly claims?: readonly object[];
   readonly config?: string | null;
   readonly stages?: Readonly<Record<string, object>>;
 }
@@ -254,6 +255,8 @@ export async function writeSyntheticRun(folder: string, parts: SyntheticParts = 
     });
   if (samples.length > 0)
     await writeJson(join(folder, "results", "examples.json"), { schema: "nullscope/examples@1", examples: samples });
+  if (parts.claims)
+    await writeJson(join(folder, "results", "claims.json"), { schema: "nullscope/claims@1", rows: parts.claims });
   if (parts.config !== null) await writeFile(join(folder, "config.yaml"), parts.config ?? CONFIG);
   for (const [stage, manifest] of Object.entries(parts.stages ?? STAGES)) {
     await mkdir(join(folder, "stages", stage), { recursive: true });

@@ -8,6 +8,7 @@ import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, finalRows, overSeeds, select, shareInterval } from "../rows.js";
 import { AXIS, type LegendEntry, type Panel, renderGrid } from "../svg.js";
+import { sayRow } from "../tags.js";
 import { percent, sentenceList, setTitle } from "../words.js";
 
 /** The two shares that are drawn, one row of panels each. */
@@ -57,7 +58,7 @@ export function attackFigure(allRows: readonly ResultRow[]): Figure | undefined 
   return {
     id: "attacks",
     title: "How strong an attack must be",
-    svg: renderGrid({
+    ...renderGrid({
       id: "attacks",
       title: "Attack success and refusal against the attack’s strength",
       description: `Success and refusal against the strength of ${sentenceList(attacks.map(setTitle))}, one line for each of ${checkpoints.map(checkpointTitle).join(", ")}.`,
@@ -94,6 +95,7 @@ function strengthPanel(
       value: r.value,
       low: bounds?.low ?? r.value,
       high: bounds?.high ?? r.value,
+      said: sayRow({ ...r, ...bounds }, { share: true, at: `strength ${r.index}` }),
     };
   });
   const strengths = [...new Set(points.map((point) => point.x))].sort((a, b) => a - b);

@@ -6,6 +6,7 @@ import { type SeriesPoint, seriesMarks } from "../marks.js";
 import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { allBranches, distinct, isJailbreak, orderSets, overSeeds, select, shareInterval } from "../rows.js";
 import { AXIS, airyDomain, type Panel, renderGrid } from "../svg.js";
+import { sayRow } from "../tags.js";
 import { count, percent, setTitle } from "../words.js";
 
 const COLUMNS = 3;
@@ -33,6 +34,7 @@ export function behaviourDynamics(allRows: readonly ResultRow[]): Figure | undef
       title: set === "unsafe" ? "refusal of unsafe prompts" : `success on ${setTitle(set)}`,
       points: select(curves.points, { set }),
       share: true,
+      set,
     })),
     reading: refusalReading(curves.points),
     formula: html`${formula(
@@ -136,7 +138,12 @@ function alongTuning(rows: readonly ResultRow[], allRows: readonly ResultRow[]):
 interface Drawing extends Pick<Figure, "id" | "title" | "reading" | "formula"> {
   readonly curves: Curves;
   readonly allRows: readonly ResultRow[];
-  readonly panels: readonly { readonly title: string; readonly points: readonly StepRow[]; readonly share: boolean }[];
+  readonly panels: readonly {
+    readonly title: string;
+    readonly points: readonly StepRow[];
+    readonly share: boolean;
+    readonly set?: string;
+  }[];
   readonly formula: Html;
 }
 
@@ -146,7 +153,7 @@ function figure({ id, title, curves, allRows, panels, reading, formula: drawn }:
   return {
     id,
     title,
-    svg: renderGrid({
+    ...renderGrid({
       id,
       title,
       description: `${panels.map((panel) => panel.title).join(", ")} against the step of tuning, one line for each of ${checkpoints.map(checkpointTitle).join(", ")}.`,
@@ -162,7 +169,7 @@ function figure({ id, title, curves, allRows, panels, reading, formula: drawn }:
 }
 
 function stepPanel(
-  { title, points: rows, share }: Drawing["panels"][number],
+  { title, points: rows, share, set }: Drawing["panels"][number],
   keys: ReadonlyMap<string, CheckpointKey>,
 ): Panel {
   const points = rows.map((r): SeriesPoint => {
@@ -170,11 +177,19 @@ function stepPanel(
       ? shareInterval(r)
       : r.low !== undefined && r.high !== undefined && { low: r.low, high: r.high };
     const { low, high } = bounds || { low: r.value, high: r.value };
-    return { ...keys.get(r.checkpoint)!, x: r.step, value: r.value, low, high };
+    return {
+      ...keys.get(r.checkpoint)!,
+      x: r.step,
+      value: r.value,
+      low,
+      high,
+      said: sayRow({ ...r, ...bounds }, { share, at: `step ${r.step}` }),
+    };
   });
   const steps = [...new Set(points.map((point) => point.x))].sort((a, b) => a - b);
   return {
     title,
+    tags: { set },
     height: 185,
     plot: {
       marginLeft: 44,

@@ -7,6 +7,7 @@ import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, finalRows, isJailbreak, orderSets, overSeeds, select, shareInterval } from "../rows.js";
 import { AXIS, renderGrid } from "../svg.js";
+import { sayRow, tagTitle } from "../tags.js";
 import { percent, setTitle } from "../words.js";
 
 /** Distance between two checkpoints of one set, in px: as far as few need, as near as many allow. */
@@ -31,11 +32,17 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
       low: bounds?.low ?? r.value,
       high: bounds?.high ?? r.value,
       said: percent(r.value),
+      series: tagTitle({ checkpoint: r.checkpoint, set: r.set }),
+      title: tagTitle({
+        checkpoint: r.checkpoint,
+        set: r.set,
+        said: sayRow({ ...r, ...bounds }, { share: true }),
+      }),
     };
   });
   const middle = (set: string) => sets.indexOf(set) * lanes + lanes / 2;
   const height = sets.length * lanes * lane(checkpoints.length) + 52;
-  const svg = renderGrid({
+  const drawing = renderGrid({
     id: "jailbreaks",
     title: "Jailbreak success",
     description: `Share of samples answered truly, per set and checkpoint: ${points.length} points with intervals.`,
@@ -68,7 +75,15 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
               dx: -14,
               fontSize: 12,
             }),
-            Plot.link(points, { x1: "low", x2: "high", y1: "lane", y2: "lane", stroke: "colour", strokeWidth: 1.8 }),
+            Plot.link(points, {
+              x1: "low",
+              x2: "high",
+              y1: "lane",
+              y2: "lane",
+              stroke: "colour",
+              strokeWidth: 1.8,
+              title: "series",
+            }),
             Plot.dot(points, {
               x: "value",
               y: "lane",
@@ -77,6 +92,7 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
               fill: (point: (typeof points)[number]) => (point.hollow ? ink("page") : point.colour),
               stroke: "colour",
               strokeWidth: 1.4,
+              title: "title",
             }),
             Plot.text(points, {
               x: "high",
@@ -86,6 +102,7 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
               dx: 8,
               fontSize: 10.5,
               fill: ink("muted"),
+              title: "series",
             }),
           ],
           color: { type: "identity" },
@@ -97,7 +114,7 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
   return {
     id: "jailbreaks",
     title: "Which jailbreaks get through",
-    svg,
+    ...drawing,
     reading: reading(shown, sets),
     formula: html`${formula(
       mi("success"),

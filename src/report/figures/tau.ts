@@ -7,6 +7,7 @@ import { formula, mi, mo, norm, sub } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, finalRows, isJailbreak, orderSets, overSeeds, select } from "../rows.js";
 import { AXIS, airyDomain, type Panel, renderGrid } from "../svg.js";
+import { sayRow, tagTitle } from "../tags.js";
 import { fixed, sentenceList } from "../words.js";
 
 const COLUMNS = 3;
@@ -69,7 +70,9 @@ function drawTau(rows: readonly ResultRow[], { id, title, read }: TauWords): Fig
       const points = select(shown, { checkpoint, index: q }).map((r) => ({ ...r, ...keys[sets.indexOf(r.set!)]! }));
       const suffix = q === undefined ? "" : `, q = ${q}`;
       panels.push(
-        points.length === 0 ? null : tauPanel(`mean τ · ${checkpointTitle(checkpoint)}${suffix}`, points, domain),
+        points.length === 0
+          ? null
+          : { ...tauPanel(`mean τ · ${checkpointTitle(checkpoint)}${suffix}`, points, domain), tags: { checkpoint } },
       );
     }
     while (panels.length % columns !== 0) panels.push(null);
@@ -78,7 +81,7 @@ function drawTau(rows: readonly ResultRow[], { id, title, read }: TauWords): Fig
   return {
     id,
     title,
-    svg: renderGrid({
+    ...renderGrid({
       id,
       title,
       description: `Mean tau of ${sentenceList(sets)} samples against the block, one panel for each of ${sentenceList(checkpoints.map(checkpointTitle))}.`,
@@ -127,14 +130,24 @@ function tauPanel(title: string, points: readonly Point[], domain: readonly [num
       symbol: { type: "identity" },
       marks: [
         Plot.ruleY([0], { stroke: ink("muted"), strokeWidth: 1 }),
-        Plot.line(points, { x: "block", y: "value", z: "set", sort: "block", stroke: "colour", strokeWidth: 1.8 }),
-        Plot.ruleX(points, { x: "block", y1: lowOf, y2: highOf, stroke: "colour", strokeWidth: 1.8 }),
-        Plot.dot(points, { x: "block", y: "value", fill: "colour", symbol: "symbol", r: 4 }),
+        Plot.line(points, {
+          x: "block",
+          y: "value",
+          z: "set",
+          sort: "block",
+          stroke: "colour",
+          strokeWidth: 1.8,
+          title: series,
+        }),
+        Plot.ruleX(points, { x: "block", y1: lowOf, y2: highOf, stroke: "colour", strokeWidth: 1.8, title: series }),
+        Plot.dot(points, { x: "block", y: "value", fill: "colour", symbol: "symbol", r: 4, title: point }),
       ],
     },
   };
 }
 
+const series = ({ set }: ResultRow) => tagTitle({ set });
+const point = (r: ResultRow) => tagTitle({ set: r.set, said: sayRow(r) });
 const lowOf = (point: ResultRow) => point.low ?? point.value;
 const highOf = (point: ResultRow) => point.high ?? point.value;
 

@@ -1,24 +1,14 @@
-import * as Plot from "@observablehq/plot";
 import type { ResultRow } from "../../study/results.js";
 import { checkpointTitle, isTuned, orderCheckpoints } from "../checkpoints.js";
 import { type Figure, seedCounts } from "../figure.js";
 import { html } from "../html.js";
 import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
-import { ink } from "../palette.js";
+import { OUTCOMES_LEGEND, outcomesPanel, outcomesReading } from "../outcomes.js";
 import { allBranches, distinct, orderSets, overSeeds, select } from "../rows.js";
-import { AXIS, type LegendEntry, type Panel, renderGrid } from "../svg.js";
-import { count, setTitle } from "../words.js";
+import { renderGrid } from "../svg.js";
+import { setTitle } from "../words.js";
 
 const COLUMNS = 2;
-const LANE = 12;
-
-/** The three groups of attempts on one set, from top to bottom. */
-const GROUPS = [
-  { outcome: undefined, label: "all attempts", colour: ink("muted"), symbol: "square" },
-  { outcome: "success", label: "successful", colour: ink("safe"), symbol: "circle" },
-  { outcome: "failure", label: "failed", colour: ink("unsafe"), symbol: "triangle" },
-] as const;
-
 /**
  * Mean τ of the last block of every attack's attempts, successful and failed ones apart, between the means of safe and of unsafe samples: a panel per
  * tuned checkpoint, for the smallest q. `undefined` without rows that have an outcome.
@@ -40,23 +30,23 @@ export function tauOutcomesFigure(allRows: readonly ResultRow[]): Figure | undef
   const sets = orderSets(distinct(split, "set"));
   const columns = Math.min(COLUMNS, checkpoints.length);
   const where = `block ${last}${q === undefined ? "" : `, q = ${q}`}`;
-  const legend: LegendEntry[] = [
-    ...GROUPS.map(({ label, colour, symbol }) => ({ label, colour, symbol })),
-    { label: "mean of safe samples", colour: ink("safe") },
-    { label: "mean of unsafe samples", colour: ink("unsafe"), dash: "4 3" },
-  ];
   return {
     id: "tau-outcomes",
     title: "Whether the attempts that succeed look safer than those that fail",
-    svg: renderGrid({
+    ...renderGrid({
       id: "tau-outcomes",
       title: "Mean tau of successful and of failed attempts",
       description: `Mean tau in ${where} of all, successful and failed attempts on ${sets.map(setTitle).join(", ")}, one panel for each of ${checkpoints.map(checkpointTitle).join(", ")}.`,
       columns,
-      legend,
-      panels: checkpoints.map((checkpoint) => panel(checkpoint, select(shown, { checkpoint }), sets)),
+      legend: OUTCOMES_LEGEND,
+      panels: checkpoints.map((checkpoint) => outcomesPanel(checkpoint, select(shown, { checkpoint }), sets, "mean τ")),
     }),
-    reading: reading(shown, checkpoints, sets),
+    reading: outcomesReading(
+      "A successful attempt that the activations take for safe lies near the safe line, to the right of the failed ones.",
+      shown,
+      checkpoints,
+      sets,
+    ),
     formula: html`${formula(
       sub(mi("τ̄"), mi("o")),
       mo("="),
@@ -68,78 +58,4 @@ export function tauOutcomesFigure(allRows: readonly ResultRow[]): Figure | undef
     n: `n at the end of each line, over all seeds; ${seedCounts(rows)}; bars are 95% intervals`,
     rows,
   };
-}
-
-function panel(checkpoint: string, rows: readonly ResultRow[], sets: readonly string[]): Panel {
-  const lanes = GROUPS.length + 1;
-  const points = sets.flatMap((set, s) =>
-    GROUPS.flatMap(({ outcome, colour, symbol }, g) => {
-      const found = select(rows, { set, outcome })[0];
-      if (!found) return [];
-      const { value, low = value, high = value, n } = found;
-      return [{ value, low, high, colour, symbol, lane: s * lanes + g + 1, said: n === undefined ? "" : count(n) }];
-    }),
-  );
-  const level = (set: string) => select(rows, { set, outcome: undefined }).map(({ value }) => value);
-  const reach = [...points.flatMap((point) => [point.low, point.high]), ...level("safe"), ...level("unsafe")];
-  const [low, high] = [Math.min(...reach), Math.max(...reach)];
-  const air = high > low ? 0.05 * (high - low) : 0.5;
-  return {
-    title: checkpointTitle(checkpoint),
-    height: sets.length * lanes * LANE + 48,
-    plot: {
-      marginLeft: 128,
-      marginRight: 44,
-      marginTop: 4,
-      marginBottom: 40,
-      x: { ...AXIS, label: "mean τ", grid: true, ticks: 5, domain: [low - air, high + air] },
-      y: { domain: [0, sets.length * lanes], reverse: true, axis: null },
-      color: { type: "identity" },
-      symbol: { type: "identity" },
-      marks: [
-        Plot.ruleX(level("safe"), { stroke: ink("safe"), strokeWidth: 1.4 }),
-        Plot.ruleX(level("unsafe"), { stroke: ink("unsafe"), strokeWidth: 1.4, strokeDasharray: "4 3" }),
-        Plot.ruleY(sets.slice(1), { y: (set: string) => sets.indexOf(set) * lanes, stroke: ink("rule") }),
-        Plot.text(sets, {
-          y: (set: string) => sets.indexOf(set) * lanes + lanes / 2,
-          text: setTitle,
-          frameAnchor: "left",
-          textAnchor: "end",
-          dx: -10,
-          fontSize: 11,
-        }),
-        Plot.link(points, { x1: "low", x2: "high", y1: "lane", y2: "lane", stroke: "colour", strokeWidth: 1.6 }),
-        Plot.dot(points, { x: "value", y: "lane", fill: "colour", symbol: "symbol", r: 3.6 }),
-        Plot.text(points, {
-          y: "lane",
-          text: "said",
-          // In a column of their own, where no mark or line can cross them.
-          frameAnchor: "right",
-          textAnchor: "end",
-          dx: 38,
-          fontSize: 9.5,
-          fill: ink("muted"),
-        }),
-      ],
-    },
-  };
-}
-
-/** How often, over checkpoints and sets, the successful attempts lie nearer to safe, and how often their intervals are apart. */
-function reading(rows: readonly ResultRow[], checkpoints: readonly string[], sets: readonly string[]): string {
-  const rule =
-    "A successful attempt that the activations take for safe lies near the safe line, to the right of the failed ones.";
-  let [pairs, higher, apart, below] = [0, 0, 0, 0];
-  for (const checkpoint of checkpoints)
-    for (const set of sets) {
-      const success = select(rows, { checkpoint, set, outcome: "success" })[0];
-      const failure = select(rows, { checkpoint, set, outcome: "failure" })[0];
-      if (!success || !failure) continue;
-      pairs++;
-      if (success.value > failure.value) higher++;
-      if (success.low !== undefined && failure.high !== undefined && success.low > failure.high) apart++;
-      if (success.high !== undefined && failure.low !== undefined && success.high < failure.low) below++;
-    }
-  if (pairs === 0) return `${rule} No set has both successful and failed attempts here.`;
-  return `${rule} Of ${pairs} pairs of checkpoint and set with both, the successful ones have the higher mean in ${higher}; their intervals lie wholly above those of the failed ones in ${apart}, wholly below in ${below}.`;
 }

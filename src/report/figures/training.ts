@@ -6,6 +6,7 @@ import { html } from "../html.js";
 import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { distinct, select } from "../rows.js";
 import { AXIS, type LegendEntry, logTicks, type Panel, renderGrid } from "../svg.js";
+import { tagTitle } from "../tags.js";
 import { count, significant } from "../words.js";
 
 /** Training's metrics in the order of the figure's rows. */
@@ -53,7 +54,7 @@ export function trainingFigure(allRows: readonly ResultRow[]): Figure | undefine
   return {
     id: "training",
     title: "Training curves",
-    svg: renderGrid({
+    ...renderGrid({
       id: "training",
       title: "Training curves",
       description: `Training metrics against the step for ${checkpoints.map(checkpointName).join(", ")}.`,
@@ -125,6 +126,7 @@ function curve(
           stroke: colour,
           strokeWidth: 1.2,
           strokeOpacity: opacity,
+          title: () => tagTitle({ checkpoint }),
           ...(dash !== undefined && { strokeDasharray: dash }),
         });
       }),

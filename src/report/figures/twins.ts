@@ -8,6 +8,7 @@ import { formula, mi, mo, over, row, sub, sup } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, finalRows, orderSets, overSeeds, select } from "../rows.js";
 import { AXIS, airyDomain, type LegendEntry, type Panel, renderGrid } from "../svg.js";
+import { sayRow } from "../tags.js";
 import { fixed } from "../words.js";
 
 /** The metrics beside τ, in the figure's order. `bounded`: between ½ and 1, so the axis is fixed. */
@@ -20,6 +21,7 @@ const METRICS = [
   { metric: "cosine-tau", title: "cosine τ", bounded: false },
   { metric: "norm", title: "activation norm", bounded: false },
   { metric: "sigma1-share", title: "share of σ₁", bounded: false },
+  { metric: "effective-rank", title: "effective rank", bounded: false },
 ] as const;
 
 const COLUMNS = 3;
@@ -58,7 +60,8 @@ function twinFigure(
     return (sets.length > 0 ? sets : [undefined]).flatMap((set) => {
       const points = select(ofMetric, { set });
       const title = set === undefined ? kind.title : `${kind.title}, ${set}`;
-      return points.length > 0 ? [twinPanel(title, points, checkpoints, keys, kind.bounded)] : [];
+      if (points.length === 0) return [];
+      return [{ ...twinPanel(title, points, checkpoints, keys, kind.bounded), tags: { set } }];
     });
   });
   const hasChance = shown.some((r) => r.chance !== undefined);
@@ -67,7 +70,7 @@ function twinFigure(
   return {
     id,
     title: q === undefined ? "The same clusters, free of scale" : `The same clusters, free of scale (q = ${q})`,
-    svg: renderGrid({
+    ...renderGrid({
       id,
       title: "Scale-free measures of the clusters per block",
       description: `${panels.map((panel) => panel.title).join(", ")} against the block, one line for each of ${checkpoints.map(checkpointTitle).join(", ")}.`,
@@ -95,7 +98,14 @@ function twinPanel(
     const i = checkpoints.indexOf(r.checkpoint!);
     // Side by side, so that intervals of equal values do not hide each other.
     const x = r.block! + (i - (checkpoints.length - 1) / 2) * step;
-    return { ...keys.get(r.checkpoint!)!, x, value: r.value, low: r.low ?? r.value, high: r.high ?? r.value };
+    return {
+      ...keys.get(r.checkpoint!)!,
+      x,
+      value: r.value,
+      low: r.low ?? r.value,
+      high: r.high ?? r.value,
+      said: sayRow(r),
+    };
   });
   const chance = blocks.flatMap((block) => {
     const levels = select(rows, { block })
@@ -162,6 +172,10 @@ function definitions(metrics: ReadonlySet<string>): Html {
     [
       "sigma1-share",
       html`<b>Share of σ₁</b>: the first singular value’s part in the nuclear norm of the class’s covariance.`,
+    ],
+    [
+      "effective-rank",
+      html`<b>Effective rank</b>: the exponential of the entropy of the normalised singular values of the centred activations.`,
     ],
   ];
   const auc = formula(

@@ -3,6 +3,7 @@ import { BASELINE, checkpointTitle, isControl, orderCheckpoints } from "../check
 import { csvLink } from "../csv.js";
 import { type Html, html } from "../html.js";
 import { allBranches, distinct, finalRows, isJailbreak, orderSets, overSeeds, select } from "../rows.js";
+import { slug } from "../tags.js";
 import { count, setTitle } from "../words.js";
 import { percentCell } from "./interval.js";
 
@@ -86,16 +87,17 @@ function table(
     checkpoints.filter(isControl),
   ].filter((block) => block.length > 0);
   return html`<table class="shares"${id !== "" && html` id="table-${id}"`}><caption>${title}${samples(rows)}</caption>
-    <colgroup><col></colgroup>${sets.map(() => html`<colgroup span="${columns.length}"></colgroup>`)}
+    <colgroup><col></colgroup>${sets.map((set) => html`<colgroup span="${columns.length}" data-s="${slug(set)}"></colgroup>`)}
     <thead><tr><th scope="col" rowspan="2">checkpoint</th>${sets.map(
-      (set) => html`<th scope="colgroup" colspan="${columns.length}" class="${setClass(set)}">${setTitle(set)}</th>`,
-    )}</tr><tr>${sets.map(() => columns.map(([, head]) => html`<th scope="col" class="number">${head}</th>`))}</tr></thead>
+      (set) =>
+        html`<th scope="colgroup" colspan="${columns.length}" class="${setClass(set)}" data-s="${slug(set)}">${setTitle(set)}</th>`,
+    )}</tr><tr>${sets.map((set) => columns.map(([, head]) => html`<th scope="col" class="number" data-s="${slug(set)}">${head}</th>`))}</tr></thead>
     ${blocks.map(
       (block) =>
         html`<tbody>${block.map(
           (checkpoint) =>
-            html`<tr><th scope="row">${checkpointTitle(checkpoint)}</th>${sets.map((set) =>
-              columns.map(([metric]) => percentCell(select(rows, { checkpoint, set, metric })[0])),
+            html`<tr data-c="${slug(checkpoint)}"><th scope="row">${checkpointTitle(checkpoint)}</th>${sets.map((set) =>
+              columns.map(([metric]) => percentCell(select(rows, { checkpoint, set, metric })[0], set)),
             )}</tr>`,
         )}</tbody>`,
     )}</table>`;

@@ -65,10 +65,23 @@ export function measuresSection(rows: readonly ResultRow[]): Html {
 }
 
 /** Measures whose rows are offered beside their figures already. */
-const drawn: ReadonlySet<string> = new Set(["training", "clusters"]);
+const drawn: ReadonlySet<string> = new Set([
+  "training",
+  "clusters",
+  "attacks",
+  "column-space",
+  "activation-space",
+  "row-space",
+  "sensitivity",
+  "interventions",
+  "refusal-direction",
+  "probes",
+  "patching",
+  "overlap",
+]);
 
 /** More rows than this would make the page heavy; `results/` beside the page holds all of them. */
-const MOST_ROWS = 5000;
+const MOST_ROWS = 2500;
 
 /** Durations per stage: the one part of the report that differs between two runs of the same configuration. */
 export function timesSection(times: readonly StageTime[]): Html {
