@@ -42,18 +42,37 @@ export function rowEffect({ rows, columns, data }: Matrix, inputs: Float64Array)
   const count = inputs.length / columns;
   const gain = new Float64Array(count);
   const neurons = new Float64Array(rows);
+  const out = new Float64Array(rows);
   for (let sample = 0; sample < count; sample++) {
-    const from = sample * columns;
-    let squares = 0;
-    for (let n = 0; n < rows; n++) {
-      let out = 0;
-      for (let j = 0, at = n * columns; j < columns; j++, at++) out += data[at]! * inputs[from + j]!;
-      squares += out * out;
-      neurons[n]! += Math.abs(out);
-    }
-    gain[sample] = Math.sqrt(squares);
+    timesVector(data, inputs.subarray(sample * columns, (sample + 1) * columns), out);
+    gain[sample] = Math.sqrt(squaredNorm(out));
+    for (let n = 0; n < rows; n++) neurons[n]! += Math.abs(out[n]!);
   }
   return { gain, neurons: neurons.map((total) => total / count) };
+}
+
+/** out = M x; four rows at a time, whose sums do not wait for each other. */
+function timesVector(matrix: Matrix["data"], x: Float64Array, out: Float64Array): void {
+  const columns = x.length;
+  let n = 0;
+  for (; n + 4 <= out.length; n += 4) {
+    let [a, b, c, d] = [0, 0, 0, 0];
+    const from = n * columns;
+    for (let j = 0; j < columns; j++) {
+      const value = x[j]!;
+      const at = from + j;
+      a += matrix[at]! * value;
+      b += matrix[at + columns]! * value;
+      c += matrix[at + 2 * columns]! * value;
+      d += matrix[at + 3 * columns]! * value;
+    }
+    [out[n], out[n + 1], out[n + 2], out[n + 3]] = [a, b, c, d];
+  }
+  for (; n < out.length; n++) {
+    let total = 0;
+    for (let j = 0, at = n * columns; j < columns; j++, at++) total += matrix[at]! * x[j]!;
+    out[n] = total;
+  }
 }
 
 /** |cos| of each row of dW with a direction; 0 of a zero row. [rows] */

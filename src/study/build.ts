@@ -12,6 +12,7 @@ import { stagesOfInterventions, studyInterventions } from "./stages/intervention
 import { mechanismStages } from "./stages/mechanisms.js";
 import { overlapStages } from "./stages/overlap.js";
 import { INSTRUCT, pretrainStage } from "./stages/pretrain.js";
+import { svdStage } from "./stages/svd.js";
 import { tuneStage } from "./stages/tune.js";
 import { checkpointName, continueControl, dynamicsSteps, type StudyModel, tuningsOf } from "./stages/tunings.js";
 import { worldStage } from "./stages/world.js";
@@ -41,8 +42,8 @@ export function studyModels(
 }
 
 /**
- * The stages of a study, every one after its inputs. A seed's behaviour comes right after each of its models, so that the first numbers
- * are seen early.
+ * The stages of a study; who runs them puts inputs first, such as a control that others are compared with. A seed's behaviour comes right
+ * after each of its models, so that the first numbers are seen early.
  */
 export function buildStudy(config: StudyConfig, world: World, engine: EngineSource = engineSource(config)): Stage[] {
   const models = studyModels(config, world, engine);
@@ -54,9 +55,11 @@ export function buildStudy(config: StudyConfig, world: World, engine: EngineSour
       const instruct = models.find((one) => one.seed === seed && one.tuning === undefined)!;
       const compared = { model, instruct, control: continueControl(models, model) };
       const asked = (measure: StudyConfig["measures"][number]) => config.measures.includes(measure);
+      const decomposed = tuning !== undefined && (asked("column-space") || asked("row-space") || asked("overlap"));
       return [
         stage,
         ...(asked("behaviour") ? [behaviourStage(config, world, model, engine)] : []),
+        ...(decomposed ? [svdStage(config, model)] : []),
         ...(asked("column-space") && tuning ? [columnSpaceStage(config, compared)] : []),
         ...(activationMeasures(config, model).length > 0 ? [activationsStage(config, world, compared, engine)] : []),
         ...mechanismStages(config, world, model, engine),
