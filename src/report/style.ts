@@ -36,8 +36,8 @@ ul.legend{display:flex;flex-wrap:wrap;gap:.1rem 1.15rem;margin:0 0 .7rem;padding
 .panels{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:.7rem 22px}.panels[data-columns="1"]{grid-template-columns:minmax(640px,1fr)}.panels[data-columns="2"]{grid-template-columns:repeat(2,minmax(0,1fr))}.panels[data-columns="4"]{grid-template-columns:repeat(4,minmax(0,1fr))}
 .panel h4{margin:0 0 .25rem;font-size:.78rem;line-height:1.35;font-weight:600}.panel svg{display:block;width:100%;height:auto;overflow:visible}
 .drawing[data-empty]::after{content:"Nothing here is among what you chose.";color:var(--muted);font-style:italic;font-size:.9rem}
-.pointed{stroke:var(--ink)!important;stroke-width:3px!important}
-#tip{position:fixed;z-index:8;max-width:min(26rem,calc(100vw - 16px));padding:.32rem .65rem;background:var(--ink);color:var(--page);border-radius:4px;font-size:.8rem;line-height:1.4;pointer-events:none;font-variant-numeric:tabular-nums}
+#ring{position:fixed;left:0;top:0;z-index:7;border:2px solid var(--ink);border-radius:5px;pointer-events:none;will-change:transform}
+#tip{will-change:transform;position:fixed;z-index:8;max-width:min(26rem,calc(100vw - 16px));padding:.32rem .65rem;background:var(--ink);color:var(--page);border-radius:4px;font-size:.8rem;line-height:1.4;pointer-events:none;font-variant-numeric:tabular-nums}
 button{padding:.3rem .75rem;border:1px solid var(--rule);border-radius:999px;background:none;color:var(--muted);font-size:.8rem;cursor:pointer}
 button:hover{color:var(--ink);border-color:var(--muted)}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px}
@@ -113,6 +113,6 @@ table.sample tr:nth-of-type(3)>*{padding-bottom:.7rem}
 .outcome{padding-left:.8rem;white-space:nowrap}
 .outcome.instruct{color:var(--instruct)}.outcome.null{color:var(--muted)}.outcome.other{color:var(--other)}
 footer{margin-top:3.6rem;padding-top:1.2rem;border-top:1px solid var(--rule);color:var(--muted);font-size:.82rem}
-@media (max-width:720px){body{font-size:16px}.page{margin:0;padding:1.6rem 20px 2.5rem;border:0}.panels,.panels[data-columns="2"]{grid-template-columns:minmax(0,1fr)}.panels[data-columns="4"]{grid-template-columns:repeat(2,minmax(0,1fr))}.gap{display:none}h1{font-size:1.6rem}h2{margin-top:2.6rem}.answers{grid-template-columns:1fr}td .interval{display:block}table.shares th[scope=row],table.shares thead tr:first-child th:first-child,table.order th:first-child{position:sticky;left:0;z-index:1;background:var(--page)}}
-@media print{html{font-size:11.5px}body{background:none;font-size:1rem}.page{max-width:none;margin:0;padding:0;border:0}button,.bar,.skip,#tip,.data a,.numbers{display:none}.panel,tbody,.answer,table.sample{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}.drawing{overflow:visible}.panels[data-columns="1"]{grid-template-columns:minmax(0,1fr)}}
+@media (max-width:720px){body{font-size:16px}.page{margin:0;padding:1.6rem 20px 2.5rem;border:0}.panels,.panels[data-columns="2"]{grid-template-columns:minmax(0,1fr)}.panels[data-columns="4"]{grid-template-columns:repeat(2,minmax(0,1fr))}.gap{display:none}table.claims th[scope=row]{min-width:9.5rem}h1{font-size:1.6rem}h2{margin-top:2.6rem}.answers{grid-template-columns:1fr}td .interval{display:block}table.shares th[scope=row],table.shares thead tr:first-child th:first-child,table.order th:first-child{position:sticky;left:0;z-index:1;background:var(--page)}}
+@media print{html{font-size:11.5px}body{background:none;font-size:1rem}.page{max-width:none;margin:0;padding:0;border:0}button,.bar,.skip,#tip,#ring,.data a,.numbers{display:none}.panel,tbody,.answer,table.sample{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}.drawing{overflow:visible}.panels[data-columns="1"]{grid-template-columns:minmax(0,1fr)}}
 `;
