@@ -124,6 +124,6 @@ if(location.hash)reveal();
 document.addEventListener("click",(event)=>{
   const link=event.target.closest&&event.target.closest(".contents a");
   if(link)find(".contents").open=false;
-  for(const folded of all(".bar details[open]"))if(!folded.contains(event.target)&&getComputedStyle(folded).position!=="static")folded.open=false;
+  if(!matchMedia("(min-width:1280px)").matches)for(const folded of all(".bar details[open]"))if(!folded.contains(event.target))folded.open=false;
 });
 `;
