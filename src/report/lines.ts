@@ -58,6 +58,8 @@ export interface LinesFigure extends Pick<Figure, "id" | "title" | "reading" | "
   readonly legend: readonly LegendEntry[];
   /** What the null is, after "the dashed line is". */
   readonly chance?: string;
+  /** Each series has a null of its own, drawn as a dotted line in its colour. */
+  readonly ownChance?: boolean;
 }
 
 /** How wide blocks' points of different series stand apart, in blocks. */
@@ -79,12 +81,15 @@ export function linesFigure(figure: LinesFigure): Figure | undefined {
       title,
       description,
       columns,
-      legend: [...legend, ...(hasChance ? [{ label: chance, colour: ink("muted"), dash: "4 3" }] : [])],
+      legend: [
+        ...legend,
+        ...(hasChance ? [{ label: chance, colour: ink("muted"), dash: figure.ownChance ? "1.5 3" : "4 3" }] : []),
+      ],
       panels: panels.map((panel) => (panel && panel.rows.length > 0 ? linesPanel(panel, figure) : null)),
     }),
     reading,
     formula,
-    n: `${figure.counted ?? sampleCounts(shown)}; ${seedCounts(rows)}; ${bands ? "bands" : "bars"} are 95% intervals${hasChance ? `; the dashed line is ${chance}` : ""}`,
+    n: `${figure.counted ?? sampleCounts(shown)}; ${seedCounts(rows)}; ${bands ? "bands" : "bars"} are 95% intervals${hasChance ? `; the ${figure.ownChance ? "dotted lines are" : "dashed line is"} ${chance}` : ""}`,
     rows,
     ...(command !== undefined && { command }),
   };
@@ -92,23 +97,37 @@ export function linesFigure(figure: LinesFigure): Figure | undefined {
 
 function linesPanel({ title, tags, rows, share = false, domain, nulls = [] }: LinesPanel, figure: LinesFigure): Panel {
   const { field, label, log = false, rule, sign } = figure.x;
-  const labels = [...new Set(rows.map((row) => figure.series(row).label))];
-  const dodge = field === "block" ? Math.min(0.09, SPREAD / labels.length) : 0;
+  const here = new Set(rows.map((row) => figure.series(row).label));
+  const labels = figure.legend.map((entry) => entry.label).filter((name) => here.has(name));
+  const xs = distinct(rows, field).sort((a, b) => a - b);
+  // Side by side where there is no line to lie along, so that intervals of equal values do not hide each other.
+  const dodge = field === "block" || (xs.length === 1 && !log) ? Math.min(0.09, SPREAD / labels.length) : 0;
+  const shift = (name: string) => (labels.indexOf(name) - (labels.length - 1) / 2) * dodge;
   const points = rows.map((row): SeriesPoint => {
     const look = figure.series(row);
     const bounds = share ? shareInterval(row) : boundsOf(row);
     const said = { share, name: look.label, ...(sign !== undefined && { at: `${sign}${row[field]}` }) };
     return {
       ...look,
-      x: row[field]! + (labels.indexOf(look.label) - (labels.length - 1) / 2) * dodge,
+      x: row[field]! + shift(look.label),
       value: row.value,
       low: bounds?.low ?? row.value,
       high: bounds?.high ?? row.value,
       said: sayRow({ ...row, ...bounds }, said),
     };
   });
-  const xs = distinct(rows, field).sort((a, b) => a - b);
-  const curves = [...chanceCurves(rows, field), ...nulls];
+  const chances = figure.ownChance
+    ? labels.flatMap((name) => {
+        const own = rows.filter((row) => figure.series(row).label === name);
+        const { symbol: _symbol, ...look } = figure.series(own[0]!);
+        return chanceCurves(own, field).map(({ points: levels }) => ({
+          ...look,
+          dash: "1.5 3",
+          points: levels.map((level) => ({ ...level, x: level.x + shift(name) })),
+        }));
+      })
+    : chanceCurves(rows, field);
+  const curves = [...chances, ...nulls];
   const extremes = [
     ...points.flatMap((point) => [point.low, point.high]),
     ...curves.flatMap(({ points: own }) => own.flatMap(({ value, low = value, high = value }) => [low, high])),

@@ -61,6 +61,7 @@ ${sections.map(({ id, title, content }) => html`<section aria-labelledby="${id}"
 <footer>Made from the run’s result files alone by <code>${commandOf(run)}</code>. Intervals are 95% and say what another draw of samples (or of
 seeds, where there are several) might give.</footer>
 </div>
+<div id="ring" hidden></div>
 <div id="tip" role="status" hidden></div>`;
   return `<!doctype html>
 <html lang="en">

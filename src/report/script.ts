@@ -1,7 +1,7 @@
 /**
  * The page's whole script. Without it everything is visible; with it the reader chooses what is shown, and points at a mark (or walks over the marks
  * with the arrow keys) to read its numbers. All listeners stand on the document, and a panel's marks are read once, when it is first met, into
- * arrays: a panel of 100,000 points costs no more per move than one of ten. It stores nothing and asks nobody for anything.
+ * arrays; the mark itself is never touched (that would paint its whole panel again), a ring is laid over it. It stores nothing and asks nobody for anything.
  */
 export const SCRIPT = `
 "use strict";
@@ -38,7 +38,7 @@ if(form){
   form.addEventListener("submit",(event)=>event.preventDefault());
 }
 
-const tip=find("#tip"),panels=new WeakMap();
+const tip=find("#tip"),ring=find("#ring"),panels=new WeakMap();
 let current,frame=0;
 const centre=(mark)=>{
   const place=/translate\\(([-\\d.]+)[ ,]([-\\d.]+)/.exec(mark.getAttribute("transform")||"");
@@ -69,17 +69,20 @@ const nearest=(svg,event)=>{
   }
   return best<0?null:marks[best];
 };
-const quiet=()=>{if(current)current.classList.remove("pointed");current=null;tip.hidden=true};
+const quiet=()=>{current=null;tip.hidden=true;ring.hidden=true};
 const point=(mark)=>{
   if(mark===current)return;
   quiet();
   current=mark;
-  mark.classList.add("pointed");
   tip.textContent=mark.getAttribute("data-t");
   tip.hidden=false;
+  ring.hidden=false;
   const at=mark.getBoundingClientRect(),size=tip.getBoundingClientRect(),edge=document.documentElement.clientWidth;
   const left=Math.min(Math.max(8,at.left+at.width/2-size.width/2),edge-size.width-8);
   const top=at.top-size.height-10>4?at.top-size.height-10:at.bottom+10;
+  ring.style.transform="translate("+(at.left-3)+"px,"+(at.top-3)+"px)";
+  ring.style.width=at.width+6+"px";
+  ring.style.height=at.height+6+"px";
   tip.style.left=left+"px";
   tip.style.top=top+"px";
 };
@@ -121,6 +124,6 @@ if(location.hash)reveal();
 document.addEventListener("click",(event)=>{
   const link=event.target.closest&&event.target.closest(".contents a");
   if(link)find(".contents").open=false;
-  for(const folded of all(".bar details[open]"))if(!folded.contains(event.target)&&getComputedStyle(folded).position!=="static")folded.open=false;
+  if(!matchMedia("(min-width:1280px)").matches)for(const folded of all(".bar details[open]"))if(!folded.contains(event.target))folded.open=false;
 });
 `;

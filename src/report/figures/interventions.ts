@@ -7,7 +7,7 @@ import { formula, mi, mo, row, sub, sup } from "../mathml.js";
 import { SYMBOLS, seriesInk } from "../palette.js";
 import { allBranches, distinct, finalRows, orderSets, overSeeds, select } from "../rows.js";
 import type { LegendEntry } from "../svg.js";
-import { percent, sentenceList, setTitle } from "../words.js";
+import { fixed, percent, sentenceList, setTitle } from "../words.js";
 
 /** The sign in a name that says what kind of intervention it is, and how its two parts are read. */
 const KINDS = [
@@ -43,6 +43,10 @@ function paths(rows: readonly ResultRow[], allRows: readonly ResultRow[]): Figur
       `${checkpointTitle(checkpoint)} ${percent(at.value, 0)} at α = 1, ${percent(beyond.value, 0)} at ${most}${kept ? ` (safe ${percent(kept.value, 0)})` : ""}`,
     ];
   });
+  const halves = overSeeds(rows.filter((r) => r.metric === "alpha-star" && !isComposed(r.checkpoint!))).map((r) => {
+    const bounds = r.low !== undefined && r.high !== undefined ? ` [${fixed(r.low)}, ${fixed(r.high)}]` : "";
+    return `${checkpointTitle(r.checkpoint!)} ${fixed(r.value)}${bounds}`;
+  });
   return linesFigure({
     id: "alpha-paths",
     title: "What more or less of the update does",
@@ -51,7 +55,7 @@ function paths(rows: readonly ResultRow[], allRows: readonly ResultRow[]): Figur
     x: { field: "alpha", label: "α", rule: 1, sign: "α = " },
     series: (r) => keys.get(r.checkpoint!)!,
     legend: checkpoints.map((checkpoint) => keys.get(checkpoint)!),
-    reading: `α = 0 is the model before tuning, α = 1 (the upright line) the tuned one; beyond 1 the update is exaggerated${said.length > 0 ? `. Strongest jailbreak: ${said.join("; ")}` : ""}.`,
+    reading: `α = 0 is the model before tuning, α = 1 (the upright line) the tuned one; beyond 1 the update is exaggerated${said.length > 0 ? `. Strongest jailbreak: ${said.join("; ")}` : ""}.${halves.length > 0 ? ` Half of the unsafe prompts are refused at α* = ${halves.join("; ")}.` : ""}`,
     formula: html`${formula(mi("W"), mo("="), W("IT"), mo("+"), mi("α"), mi("ΔW"))}<p>The whole network. ${PANEL_WORDS}</p>`,
     rows: own,
     command: `intervene RUN --from instruct --delta ${plain(checkpoints[0])} --alpha 1.3`,

@@ -1,5 +1,5 @@
 import type { ResultRow } from "../../study/results.js";
-import { checkpointTitle } from "../checkpoints.js";
+import { checkpointTitle, isTuned } from "../checkpoints.js";
 import type { Figure } from "../figure.js";
 import { html } from "../html.js";
 import { linesFigure } from "../lines.js";
@@ -20,7 +20,9 @@ export function overlapFigures(allRows: readonly ResultRow[]): Figure[] {
 
 function overlap(rows: readonly ResultRow[], matrix: string): Figure | undefined {
   const shown = overSeeds(rows);
-  const pairs = distinct(shown, "checkpoint").sort();
+  // Pairs of safety tunings first: with a control on one side a pair is a comparison, not an answer.
+  const tuned = (pair: string) => pair.split("~").every(isTuned);
+  const pairs = distinct(shown, "checkpoint").sort((a, b) => Number(tuned(b)) - Number(tuned(a)) || (a < b ? -1 : 1));
   const look = (pair: string): LegendEntry => {
     const i = pairs.indexOf(pair);
     return {
@@ -33,7 +35,7 @@ function overlap(rows: readonly ResultRow[], matrix: string): Figure | undefined
   };
   const blocks = distinct(shown, "block").sort((a, b) => a - b);
   const least = Math.min(...shown.map((r) => r.index!));
-  const said = pairs.flatMap((pair) => {
+  const said = pairs.filter(tuned).flatMap((pair) => {
     const at = select(shown, { checkpoint: pair, block: blocks.at(-1), index: least })[0];
     return at
       ? [`${look(pair).label} ${fixed(at.value)}${at.chance === undefined ? "" : ` (chance ${fixed(at.chance)})`}`]
@@ -54,7 +56,8 @@ function overlap(rows: readonly ResultRow[], matrix: string): Figure | undefined
     series: (r) => look(r.checkpoint!),
     legend: pairs.map(look),
     chance: "random subspaces (k / m)",
-    reading: `1: the same subspace. Block ${blocks.at(-1)}, k = ${least}: ${said.join("; ")}.`,
+    reading: `1: the same subspace${said.length > 0 ? `. Block ${blocks.at(-1)}, k = ${least}: ${said.join("; ")}` : ""}.`,
+    counted: "one value a pair and matrix, so its interval is over seeds alone",
     formula: html`${formula(
       over(mi("1"), mi("k")),
       sum(mi("i")),

@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import type { ResultRow } from "../../study/results.js";
-import { checkpointTitle, orderCheckpoints } from "../checkpoints.js";
+import { checkpointTitle, isTuned, orderCheckpoints } from "../checkpoints.js";
 import { type Figure, sampleCounts, seedCounts } from "../figure.js";
 import { html } from "../html.js";
 import { formula, mi, mo, over, row, sub } from "../mathml.js";
@@ -26,7 +26,7 @@ export function patchingFigure(allRows: readonly ResultRow[]): Figure | undefine
   const sets = orderSets(distinct(shown, "set"));
   const perSet = sets.length > 0 ? sets : [undefined];
   const hasChance = shown.some((r) => r.chance !== undefined);
-  const strongest = checkpoints.flatMap((checkpoint) => {
+  const strongest = checkpoints.filter(isTuned).flatMap((checkpoint) => {
     const best = select(shown, { checkpoint }).sort((a, b) => b.value - a.value)[0];
     return best
       ? [`${checkpointTitle(checkpoint)} block ${best.block}, ${positionName(best.index!)} (${percent(best.value, 0)})`]
@@ -52,7 +52,7 @@ export function patchingFigure(allRows: readonly ResultRow[]): Figure | undefine
         }),
       ),
     }),
-    reading: `100%: with this one place patched the model decides as in the other run. Strongest place: ${strongest.join("; ")}.`,
+    reading: `100%: with this one place patched the model decides as in the other run. ${strongest.length > 0 ? `Strongest place: ${strongest.join("; ")}.` : ""}`,
     formula: html`${formula(
       mi("effect"),
       mo("="),

@@ -39,7 +39,8 @@ export function refusalDirectionFigure(allRows: readonly ResultRow[]): Figure | 
     x: { field: "block", label: "block that the direction is read from" },
     series: (r) => keys.get(r.checkpoint!)!,
     legend: orderCheckpoints(distinct(shown, "checkpoint")).map((checkpoint) => keys.get(checkpoint)!),
-    chance: "a random direction of equal norm (band: over checkpoints)",
+    chance: "a random direction of equal norm, per checkpoint",
+    ownChance: true,
     reading:
       "If one direction carries the refusal, unsafe prompts are answered when it is ablated and safe prompts refused when it is added, and neither with a random direction.",
     formula: html`${formula(
