@@ -39,8 +39,8 @@ export function studyInterventions(config: StudyConfig, world: World): Intervent
     rank: () =>
       tuned
         .flat()
-        .flatMap((delta) =>
-          (["top", "random"] as const).map((directions) =>
+        .map((delta) =>
+          (["top", "random"] as const).flatMap((directions) =>
             rankInterventions(config, world, { ...rank, delta, from: INSTRUCT, directions }),
           ),
         ),
