@@ -19,17 +19,6 @@ export function differenceEstimate(x: Estimate, y: Estimate): Estimate {
   };
 }
 
-/** x / y of two independent positive estimates: MOVER on the logarithms. NaN bounds where a value or a bound is not above 0. */
-export function ratioEstimate(x: Estimate, y: Estimate): Estimate {
-  const { value, low, high } = differenceEstimate(logarithm(x), logarithm(y));
-  return { value: Math.exp(value), low: Math.exp(low), high: Math.exp(high) };
-}
-
-function logarithm({ value, low, high }: Estimate): Estimate {
-  const log = (one: number) => (one > 0 ? Math.log(one) : Number.NaN);
-  return { value: log(value), low: log(low), high: log(high) };
-}
-
 /**
  * The mean of estimates that may rest on the same samples, as blocks of one model do: the bounds are the means of the bounds, as if all of them went
  * together entirely. Never too narrow, √n too wide when they are independent. NaN when empty.

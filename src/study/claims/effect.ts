@@ -53,7 +53,7 @@ export function measure(part: ClaimPart, rows: readonly ResultRow[]): Measured {
   const contrast = part.contrast ?? (part.against === undefined ? "value" : "difference");
   const of = selectRows(rows, part.of);
   const against = part.against === undefined ? undefined : selectRows(rows, derived(part.of, part.against));
-  const nullRows = typeof part.null === "object" ? selectRows(rows, derived(part.of, part.null)) : undefined;
+  const nullRows = typeof part.chance === "object" ? selectRows(rows, derived(part.of, part.chance)) : undefined;
   for (const found of [of, against, nullRows])
     if (typeof found === "string") return { seeds: 0, reason: `not measured: ${found}` };
   const sides = { of: of as BySeed, against: against as BySeed | undefined, null: nullRows as BySeed | undefined };
@@ -110,8 +110,8 @@ function seedEffect(part: ClaimPart, contrast: Contrast, rows: SeedRows): SeedEf
   else effect = differenceEstimate(averaged(rows.of), averaged(rows.against));
   let null_: Estimate;
   let nullSampled = false;
-  if (typeof part.null === "number") null_ = exact(to(part.null));
-  else if (part.null === "chance") {
+  if (typeof part.chance === "number") null_ = exact(to(part.chance));
+  else if (part.chance === "own") {
     const chances = rows.of.flatMap((row) => row.chance ?? []);
     if (chances.length < rows.of.length) return "not measured: the rows have no chance level";
     null_ = exact(to(mean(chances)));

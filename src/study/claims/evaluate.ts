@@ -86,8 +86,8 @@ export function evaluateClaims(
 /** 1 − 95%. */
 const ALPHA = 0.05;
 
-function measuresOf({ of, against, null: null_ }: ClaimPart): string[] {
-  return [of, against, typeof null_ === "object" ? null_ : undefined].flatMap((one) => one?.measure ?? []);
+function measuresOf({ of, against, chance }: ClaimPart): string[] {
+  return [of, against, typeof chance === "object" ? chance : undefined].flatMap((one) => one?.measure ?? []);
 }
 
 function whole(verdicts: readonly Verdict[]): Verdict {
@@ -132,10 +132,11 @@ export function judge(
 }
 
 /** A part's decision rule in words. */
-export function ruleOf({ direction, margin = 0, null: null_, contrast, against }: ClaimPart): string {
+export function ruleOf({ direction, margin = 0, chance, contrast, against }: ClaimPart): string {
   const other = direction === "above" ? "below" : "above";
   const beyond = margin === 0 ? "" : ` by more than ${margin}`;
   const what = contrast ?? (against === undefined ? "value" : "difference");
-  const level = typeof null_ === "number" ? `${null_}` : null_ === "chance" ? "chance" : `the null's rows`;
+  const level =
+    typeof chance === "number" ? `${chance}` : chance === "own" ? "the rows' own chance" : `the null's rows`;
   return `supported when the 95% interval of the ${what} lies ${direction} ${level}${beyond}; contradicted when it lies ${other} ${level}; else undecided`;
 }

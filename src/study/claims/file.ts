@@ -109,5 +109,5 @@ export async function readClaims(
     throw new UserError(
       `${path} is not a ${CLAIMS_SCHEMA} file (${parsed.error.issues[0]?.path.join(".") ?? "its form"} is wrong); run the study again.`,
     );
-  return parsed.data as ClaimsResults;
+  return json as ClaimsResults; // checked just above; as it stands, so that printing it gives the file
 }

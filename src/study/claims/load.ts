@@ -97,13 +97,13 @@ export function parseClaims(text: string, where: string): Claim[] {
       throw new UserError(
         `${where}: claim ${id} has parts and a ${JSON.stringify(given[0])} of its own; put it into a part.`,
       );
-    const { of, null: null_, direction } = test;
+    const { of, chance, direction } = test;
     if (parts !== undefined) return { id, statement, source, parts: parts.map((part) => checked(part, where)) };
-    if (of === undefined || null_ === undefined || direction === undefined) {
-      const lacking = of === undefined ? "of" : null_ === undefined ? "null" : "direction";
+    if (of === undefined || chance === undefined || direction === undefined) {
+      const lacking = of === undefined ? "of" : chance === undefined ? "chance" : "direction";
       throw new UserError(`${where}: claim ${id} has neither parts nor ${JSON.stringify(lacking)}; add it.`);
     }
-    return { id, statement, source, parts: [checked({ id, statement, ...test, of, null: null_, direction }, where)] };
+    return { id, statement, source, parts: [checked({ id, statement, ...test, of, chance, direction }, where)] };
   });
 }
 
@@ -116,8 +116,10 @@ function checked(part: ClaimPart, where: string): ClaimPart {
     throw new UserError(
       `${where}: ${id}: contrast "value" has no "against"; remove it, or make the contrast a difference.`,
     );
-  if (contrast === "ratio" && typeof part.null === "number" && part.null <= 0)
-    throw new UserError(`${where}: ${id}: the null of a ratio must be above 0, not ${part.null}; 1 is no difference.`);
+  if (contrast === "ratio" && typeof part.chance === "number" && part.chance <= 0)
+    throw new UserError(
+      `${where}: ${id}: the chance of a ratio must be above 0, not ${part.chance}; 1 is no difference.`,
+    );
   return part;
 }
 

@@ -4,6 +4,9 @@ const id = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]{0,31}$/, "must be 1 to 32 l
 const sentence = z.string().min(1).max(1000);
 const name = z.string().min(1).max(200);
 
+/** The share of refusals is called `null`, which YAML without quotes reads as nothing: here it can mean only the name. */
+const metric = z.preprocess((value) => (value === null ? "null" : value), name);
+
 /** One value, a list whose rows are averaged, `all` of them, or null: the row must not have the field. */
 const cell = <Value extends z.ZodType>(value: Value) => z.union([value, z.array(value).min(1).max(1000), z.null()]);
 
@@ -13,7 +16,7 @@ export const BLOCK_PLACES = ["first", "last", "early", "late"] as const;
 /** Which rows: every field that is not named must be absent from the row (`seed` apart, which pairs). */
 const selection = {
   measure: name,
-  metric: name,
+  metric,
   checkpoint: cell(name).optional(),
   set: cell(name).optional(),
   branch: cell(name).optional(),
@@ -37,8 +40,8 @@ const test = {
   against: partialSelection.optional(),
   /** Default: `difference` where there is `against`, else `value`. */
   contrast: z.enum(CONTRASTS).optional(),
-  /** A number, `chance` (the rows' own null), or the fields in which a null's rows differ from `of`. */
-  null: z.union([z.number(), z.literal("chance"), partialSelection]),
+  /** The null: a number, `own` (the rows' own chance level), or the fields in which a null's rows differ from `of`. YAML reads `null:` as no key. */
+  chance: z.union([z.number(), z.literal("own"), partialSelection]),
   /** Where the claim says that the effect lies. */
   direction: z.enum(["above", "below"]),
   /** How far beyond the null the interval must lie, in the unit of the effect. */
@@ -80,6 +83,6 @@ export interface Claim {
 export function knownKeys(path: readonly PropertyKey[]): string[] {
   const last = path.filter((key) => typeof key === "string").at(-1);
   if (last === undefined) return ["title", "claims"];
-  if (last === "of" || last === "against" || last === "null") return Object.keys(selection);
+  if (last === "of" || last === "against" || last === "chance") return Object.keys(selection);
   return Object.keys(last === "parts" ? part.shape : claim.shape);
 }
