@@ -1,8 +1,8 @@
 import type { ResultRow } from "../study/results.js";
-import { checkpointParts, checkpointTitle, isComposed, orderCheckpoints } from "./checkpoints.js";
+import { checkpointParts, checkpointTitle, orderCheckpoints } from "./checkpoints.js";
 import type { Html } from "./html.js";
 import { ink, METHOD_STYLES, SYMBOLS, seriesInk } from "./palette.js";
-import { distinct } from "./rows.js";
+import { plainCheckpoints } from "./rows.js";
 import type { LegendEntry } from "./svg.js";
 import { count, setTitle } from "./words.js";
 
@@ -34,7 +34,7 @@ const OTHER_RATES = ["5 3", "2 3", "8 3 2 3"];
 
 /** Colour, symbol and line of every checkpoint that the rows name, the same in every figure of a report. Rows: all rows of the run. */
 export function checkpointKeys(allRows: readonly ResultRow[]): ReadonlyMap<string, CheckpointKey> {
-  const checkpoints = orderCheckpoints(distinct(allRows, "checkpoint").filter((name) => !isComposed(name)));
+  const checkpoints = orderCheckpoints(plainCheckpoints(allRows));
   const methods = [...new Set(checkpoints.map((checkpoint) => checkpointParts(checkpoint).method))];
   const foreign = methods.filter((method) => !METHOD_STYLES.has(method));
   return new Map(

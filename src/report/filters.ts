@@ -1,7 +1,7 @@
 import type { ResultRow } from "../study/results.js";
-import { checkpointParts, checkpointTitle, isComposed, methodTitle, orderCheckpoints } from "./checkpoints.js";
+import { checkpointParts, checkpointTitle, methodTitle, orderCheckpoints } from "./checkpoints.js";
 import { type Html, html } from "./html.js";
-import { distinct, orderSets } from "./rows.js";
+import { distinct, orderSets, plainCheckpoints } from "./rows.js";
 import { slug } from "./tags.js";
 import { setTitle } from "./words.js";
 
@@ -16,7 +16,7 @@ interface Choice {
  * boxes would do nothing. `undefined` where there is nothing to choose.
  */
 export function filterForm(rows: readonly ResultRow[]): Html | undefined {
-  const checkpoints = orderCheckpoints(distinct(rows, "checkpoint")).filter((checkpoint) => !isComposed(checkpoint));
+  const checkpoints = orderCheckpoints(plainCheckpoints(rows));
   const methods = grouped(checkpoints, (checkpoint) => checkpointParts(checkpoint).method);
   const rates = grouped(
     checkpoints.filter((checkpoint) => checkpointParts(checkpoint).rate !== ""),

@@ -2,7 +2,7 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
 import type { ResultRow } from "../study/results.js";
-import { checkpointParts, isComposed, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
+import { checkpointParts, isControl, methodTitle, orderCheckpoints, tunedMethods } from "./checkpoints.js";
 import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
 import { activationSpaceFigures } from "./figures/activationSpace.js";
@@ -27,7 +27,7 @@ import { type Html, html } from "./html.js";
 import { figureMarkup, renderPage, type Section } from "./page.js";
 import { type RunData, readRun } from "./readRun.js";
 import { type Drawn, digestOf, remembered } from "./remembered.js";
-import { distinct, select } from "./rows.js";
+import { distinct, plainCheckpoints, select } from "./rows.js";
 import { attackOrderSection } from "./sections/attackOrder.js";
 import { behaviourSection } from "./sections/behaviour.js";
 import { claimsSection } from "./sections/claims.js";
@@ -100,7 +100,7 @@ type Figures = Readonly<Record<keyof typeof DRAWINGS, Drawn>>;
 
 /** Every figure that the run's rows allow, by section. Colours depend on which checkpoints the whole run has. */
 function drawFigures({ rows, name }: RunData): Figures {
-  const names = [name, ...distinct(rows, "checkpoint")];
+  const names = [name, ...plainCheckpoints(rows)];
   const digests = new Map(
     distinct(rows, "measure").map((measure) => [measure, digestOf(names, select(rows, { measure }))]),
   );
@@ -219,7 +219,7 @@ function joined(parts: readonly (Html | undefined)[]): Html | undefined {
 }
 
 function lede({ rows, config }: RunData): Html {
-  const checkpoints = distinct(rows, "checkpoint").filter((checkpoint) => !isComposed(checkpoint));
+  const checkpoints = plainCheckpoints(rows);
   const methods = tunedMethods(checkpoints).map(({ method }) => methodTitle(method));
   const controls = [
     ...new Set(

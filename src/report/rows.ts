@@ -1,6 +1,7 @@
 import { wilsonInterval } from "../stats/intervals.js";
 import { overSeeds } from "../study/overSeeds.js";
 import type { ResultRow } from "../study/results.js";
+import { isComposed } from "./checkpoints.js";
 
 export { overSeeds };
 
@@ -79,6 +80,17 @@ export function shareInterval(row: ResultRow): { readonly low: number; readonly 
     return { low: Math.max(0, row.low), high: Math.min(1, row.high) };
   if (row.n === undefined || !(row.value >= 0 && row.value <= 1)) return undefined;
   return wilsonInterval(Math.round(row.value * row.n), row.n);
+}
+
+/** Measures whose rows may name two checkpoints or a part of one. */
+const COMPOSING: ReadonlySet<string> = new Set(["interventions", "overlap"]);
+
+/** The checkpoints that rows name, without the composed names of interventions and pairs; elsewhere a name with such signs is just a name. */
+export function plainCheckpoints(rows: readonly ResultRow[]): string[] {
+  return distinct(
+    rows.filter(({ measure, checkpoint }) => !(COMPOSING.has(measure) && isComposed(checkpoint ?? ""))),
+    "checkpoint",
+  );
 }
 
 /** Sets in reading order: `safe`, `unsafe`, jailbreak sets by name, then the others by name and by the strength in it (5 before 10). */
