@@ -106,6 +106,7 @@ describe("the rule, several seeds", () => {
     const decided = decide(AGAINST, rows);
     expect(decided).toMatchObject({ verdict: "supported", seeds: 3 });
     expect(decided.value).toBeCloseTo(1.1, 12);
+    expect(decided.p).toBeLessThan(0.05);
     expect(decide(AGAINST, rows.slice(0, 5))).toMatchObject({ seeds: 2 });
     expect(decide(AGAINST, [row(1, 1, { ...a, seed: 0 }), row(0, 1, { ...b, seed: 1 })]).reason).toBe(
       "not measured: no seed has all the rows",
