@@ -33,6 +33,7 @@ beforeAll(async () => {
     "attacks.soft-prompt.samples": 12,
     "attacks.soft-prompt.strengths": "[1, 2]",
     "attacks.soft-prompt.activations": "[2]",
+    "interventions.run": "[]",
     "attacks.run": "[soft-prompt, gcg, prefix]",
     "attacks.prefix.samples": 16,
     "attacks.gcg.samples": 8,
