@@ -33,7 +33,6 @@ beforeAll(async () => {
     "attacks.soft-prompt.samples": 12,
     "attacks.soft-prompt.strengths": "[1, 2]",
     "attacks.soft-prompt.activations": "[2]",
-    "interventions.run": "[]",
     "attacks.run": "[soft-prompt, gcg, prefix]",
     "attacks.prefix.samples": 16,
     "attacks.gcg.samples": 8,
@@ -43,7 +42,7 @@ beforeAll(async () => {
   study = ["study", "smoke", "--name", "tiny", "--runs", join(folder, "runs"), ...set];
   const { code, err } = await run(...study);
   expect({ code, err }).toEqual({ code: 0, err: "" });
-}, 60_000); // a busy machine is no fault
+});
 afterAll(() => rm(folder, { recursive: true }));
 
 async function run(...argv: string[]) {

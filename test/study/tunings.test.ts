@@ -27,7 +27,6 @@ const TINY = [
   "pretrain={steps: 3, batch: 8, warmup: 1}",
   "tune={steps: 10, batch: 8}",
   "evaluate={samples: 8, dynamicsSamples: 8, batch: 8}",
-  "interventions={run: []}",
 ];
 const tiny = (...set: string[]) => resolveConfig({ source: "smoke", set: [...TINY, ...set] });
 const world = await loadWorld("smoke");
