@@ -1,5 +1,11 @@
 import { afterAll, expect, test } from "vitest";
-import { alphaStar, applyIntervention, type Intervention } from "../../src/analysis/index.js";
+import {
+  alphaStar,
+  applyIntervention,
+  clusters,
+  type Intervention,
+  meanActivations,
+} from "../../src/analysis/index.js";
 import { type GptConfig, gptParameters, initializeParameters } from "../../src/model/index.js";
 import { createStream, randomKey } from "../../src/random/index.js";
 import { loadWorld } from "../../src/study/loadWorld.js";
@@ -88,6 +94,25 @@ test("a head of zeros costs ln V a token, and activations that do not differ hav
   }
   expect(rows.find(({ metric }) => metric === "separation")).toMatchObject({ value: 0, chance: 0 });
   expect(rows.find(({ metric }) => metric === "auc")).toMatchObject({ value: 0.5, chance: 0.5 });
+});
+
+test("separation and AUC are those of measure 1 in the last block at q = 1", async () => {
+  const deep = { ...model, blocks: 2 };
+  const parameters = initializeParameters(gptParameters(deep), gptLayout(deep), 3);
+  const checkpoint = { model: deep, parameters };
+  const { rows } = await measureIntervened(engine, checkpoint, { world, tested, batch: 32, random: random() });
+  const [safe, unsafe] = await Promise.all(
+    tested.map(async ({ samples }) => {
+      const [means] = await meanActivations(engine, checkpoint, samples, { world, batch: 16, positions: [1] });
+      return { data: means!.blocks[1]!, width: means!.width };
+    }),
+  );
+  const values = clusters({ safe: safe!, unsafe: unsafe!, branches: world.branches.length, random: random() });
+  for (const metric of ["separation", "auc"]) {
+    const [is, wanted] = [rows, values].map((all) => all.find((row) => row.metric === metric)!);
+    expect(is!.value).toBeCloseTo(wanted!.value, 5);
+    expect(is!.n).toBe(wanted!.n);
+  }
 });
 
 test("batches of another size change nothing; a further measure adds its rows", async () => {
