@@ -78,7 +78,7 @@ const quick: Preset = {
     run: ["path", "transfer", "line", "rank"],
     rates: ["medium"],
     samples: 48,
-    batch: 128,
+    batch: 64,
     // The paper's.
     path: { alphas: [0, 0.25, 0.5, 0.75, 1, 1.1, 1.2, 1.3, 1.4, 1.5] },
     transfer: { alphas: [0.5, 1] },
