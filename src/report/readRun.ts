@@ -39,7 +39,7 @@ export interface RunData {
  */
 export async function readRun(runFolder: string): Promise<RunData> {
   const results = join(runFolder, "results");
-  const files = (await list(results)).filter((file) => file.endsWith(".json") && file !== "claims.json").sort();
+  const files = (await list(results)).filter((file) => file.endsWith(".json")).sort();
   if (files.length === 0)
     throw new UserError(
       `${runFolder} holds no results to report: there is no results/*.json in it. Run "nullscope study" first, or give the folder of a finished run.`,
