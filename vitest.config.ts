@@ -1,17 +1,19 @@
 import { defineConfig } from "vitest/config";
 import { softwareAdapterEnv } from "./test/softwareAdapter.js";
 
-// Two tiers in one run: `unit` is quick and touches no built command; `study` drives the built `nullscope` end to end.
+// Two tiers in one run: `unit` is quick and touches no built command; `study` runs whole studies, in the process or by the built `nullscope`.
 const results = process.env.NULLSCOPE_TEST_RESULTS;
 export default defineConfig({
   test: {
+    // Every core: by default one stays idle, half of a small machine.
+    maxWorkers: "100%",
     reporters: results === undefined ? ["default"] : ["default", ["json", { outputFile: results }]],
     projects: [
       {
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/**/*.e2e.test.ts", "test/**/webgpu.test.ts", "test/slow/**"],
+          exclude: ["test/**/*.{e2e,study}.test.ts", "test/**/webgpu.test.ts", "test/slow/**"],
           testTimeout: 60_000,
         },
       },
@@ -25,7 +27,9 @@ export default defineConfig({
           testTimeout: 120_000,
         },
       },
-      { test: { name: "study", include: ["test/**/*.e2e.test.ts"], testTimeout: 300_000, hookTimeout: 300_000 } },
+      {
+        test: { name: "study", include: ["test/**/*.{e2e,study}.test.ts"], testTimeout: 300_000, hookTimeout: 300_000 },
+      },
     ],
   },
 });

@@ -39,6 +39,8 @@ interface StudyOptions extends Omit<ConfigSource, "source"> {
 const DIVERGED_EXIT = 3;
 /** A study that is under way rewrites its report after a stage, at most this often. */
 const REPORT_EVERY_MS = 10_000;
+/** And so seldom that no more than one part in this many goes into it. */
+const REPORT_SHARE = 20;
 /** 128 + SIGINT, as every shell has it. */
 const INTERRUPTED_EXIT = 130;
 
@@ -134,6 +136,7 @@ export async function runToEnd(
   let summary: StudySummary;
   let report: string | undefined;
   let reportedAt = performance.now();
+  let reportTook = 0;
   try {
     summary = await runStudy(stages, {
       runFolder,
@@ -143,10 +146,12 @@ export async function runToEnd(
       signal: stop.signal,
       afterStage: async () => {
         // What is known so far, for whoever cannot wait; not so often that short stages wait for it.
-        if (performance.now() - reportedAt < REPORT_EVERY_MS) return;
+        const begun = performance.now();
+        if (begun - reportedAt < Math.max(REPORT_EVERY_MS, REPORT_SHARE * reportTook)) return;
         await gatherResults(stages, runFolder);
         await reportOf(runFolder, true);
         reportedAt = performance.now();
+        reportTook = reportedAt - begun;
       },
       finish: async ({ ran }) => {
         await finished?.();

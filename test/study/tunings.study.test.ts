@@ -59,7 +59,11 @@ describe("the tunings of a study", () => {
   test("a tuning's identity knows its own options and no others", async () => {
     const identities = async (...set: string[]) =>
       new Map(buildStudy(await tiny(...set), world).map((stage) => [stage.name, stageIdentity(stage)]));
-    const [base, changed] = [await identities(), await identities("tune.options.dpo.gamma.small=0.5")];
+    const measures = "measures=[behaviour, clusters, column-space, overlap]";
+    const [base, changed] = [
+      await identities(measures),
+      await identities(measures, "tune.options.dpo.gamma.small=0.5"),
+    ];
     const different = [...base].filter(([name, identity]) => changed.get(name) !== identity).map(([name]) => name);
     expect(different).toEqual([
       "tune dpo-small seed 0",
