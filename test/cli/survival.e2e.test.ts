@@ -30,7 +30,11 @@ function study(name: string, watch: (event: Event, child: ChildProcess) => void 
     "pretrain.steps=30",
     "pretrain.warmup=5",
     "tune.steps=10",
-    // Every method once, with a step that is kept on the way.
+    // A method with pairs and one without, with a step that is kept on the way, and one stage of every kind that differs in what it writes.
+    "tune.methods=[ssft, dpo]",
+    "measures=[behaviour, clusters, sensitivity]",
+    "attacks.run=[prefix]",
+    "interventions.run=[path]",
     "tune.rates.small=null",
     "tune.controls.methods=[]",
     "tune.dynamics.fractions=[0.5]",

@@ -107,6 +107,9 @@ describe("nullscope study smoke", () => {
       "tune.steps=20",
       "tune.rates.small=null",
       "tune.dynamics.fractions=[0.5]",
+      // Every measure and attack; of the methods one with pairs and one without.
+      "tune.methods=[ssft, dpo]",
+      "tune.controls.methods=[continue]",
     ].flatMap((change) => ["--set", change]);
     expect(study("two", ...short).status).toBe(0);
     expect(study("again", ...short, "--threads", "1").status).toBe(0);
@@ -131,6 +134,12 @@ describe("nullscope study smoke", () => {
       "tune.clip=1000000",
       "--set",
       "tune.dynamics.fractions=[]",
+      "--set",
+      "measures=[behaviour]",
+      "--set",
+      "attacks.run=[]",
+      "--set",
+      "interventions.run=[]",
       "--set",
       "pretrain.steps=30",
       "--set",
