@@ -91,7 +91,7 @@ const quick: Preset = {
 };
 
 /**
- * The whole study in under a minute, for tests and first looks: a smaller world, two blocks, half the steps. It learns its task and to refuse, but
+ * Every stage of the study in a minute or two, for tests and first looks: a smaller world, two blocks, half the steps. It learns its task and to refuse, but
  * quote no number of it.
  */
 const smoke: Preset = {

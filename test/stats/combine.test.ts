@@ -8,7 +8,7 @@ import {
   spearmanInterval,
 } from "../../src/stats/combine.js";
 import { wilsonInterval } from "../../src/stats/intervals.js";
-import { holm } from "../../src/stats/multiple.js";
+import { holm } from "../../src/stats/multipleComparisons.js";
 import { proportionDifferenceInterval } from "../../src/stats/proportions.js";
 
 const estimate = (value: number, below: number, above = below) => ({ value, low: value - below, high: value + above });

@@ -1,4 +1,4 @@
-import { holm } from "../../stats/multiple.js";
+import { holm } from "../../stats/multipleComparisons.js";
 import type { ResultRow } from "../results.js";
 import { type Effect, type Measured, measure } from "./effect.js";
 import type { ClaimsFile } from "./load.js";
