@@ -28,7 +28,7 @@ export default defineConfig({
         },
       },
       {
-        test: { name: "study", include: ["test/**/*.{e2e,study}.test.ts"], testTimeout: 300_000, hookTimeout: 300_000 },
+        test: { name: "study", include: ["test/**/*.{e2e,study}.test.ts"], testTimeout: 900_000, hookTimeout: 900_000 },
       },
     ],
   },
