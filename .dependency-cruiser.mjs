@@ -13,8 +13,22 @@ const mayImport = {
   attack: ["train", "model", "tensor", "world", "random", "stats"],
   analysis: ["attack", "train", "model", "tensor", "world", "random", "stats"],
   study: ["analysis", "attack", "train", "checkpoint", "model", "world", "tensor", "random", "stats"],
+  audit: ["study", "analysis", "attack", "train", "checkpoint", "model", "world", "tensor", "random", "stats"],
   report: ["study", "stats"],
-  cli: ["report", "study", "analysis", "attack", "train", "checkpoint", "model", "world", "tensor", "random", "stats"],
+  cli: [
+    "report",
+    "audit",
+    "study",
+    "analysis",
+    "attack",
+    "train",
+    "checkpoint",
+    "model",
+    "world",
+    "tensor",
+    "random",
+    "stats",
+  ],
 };
 
 /** Rooms that also run in a browser: no Node built-in, no native runtime. */
