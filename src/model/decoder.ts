@@ -1,6 +1,6 @@
 import { add, type FloatDType, gather, layerNorm, linear, rmsNorm, type Tensor } from "../tensor/index.js";
 import { blockPrefix, type DecoderConfig, type Family, outerNames } from "./decoderConfig.js";
-import { type BlockContext, type BlockParameters, blockParametersOf, decoderBias } from "./decoderParts.js";
+import { type BlockContext, type BlockParameters, blockParametersOf, decoderBias, lastRows } from "./decoderParts.js";
 import { type Activations, type Edit, type Parameters, parameter, recorder } from "./gpt.js";
 import { gpt2Block } from "./gpt2.js";
 import { llamaBlock } from "./llama.js";
@@ -31,24 +31,37 @@ export interface BlockInput extends TokenLayout {
   readonly parameters: Parameters;
   /** Counts from 1. */
   readonly layer: number;
+  /** How many of the last positions are asked for; all by default. The others serve as keys and values only. */
+  readonly asked?: number | undefined;
   readonly edit?: Edit | undefined;
 }
 
-/** One block alone: all that is needed of a model while its other blocks are on disk. Activations: `mlp.in`, `mlp.post`, `attn.z`, `resid_mid`. */
+/**
+ * One block alone: all that is needed of a model while its other blocks are on disk. Activations: `mlp.in`, `mlp.post`, `attn.z`, `resid_mid`.
+ * hiddenStates [batch, time, width] -> [batch, asked, width]
+ */
 export function decoderBlock(
   config: DecoderConfig,
-  { hiddenStates, parameters, layer, attend, positions, edit }: BlockInput,
+  { hiddenStates, parameters, layer, attend, positions, asked, edit }: BlockInput,
 ): { readonly hiddenStates: Tensor; readonly activations: Activations } {
   const { activations, record } = recorder(edit);
-  const context = { ...blockContext(config, layer, { attend, positions }, hiddenStates.dtype as FloatDType), record };
+  const dtype = hiddenStates.dtype as FloatDType;
+  const context = { ...blockContext(config, layer, { attend, positions }, dtype, asked), record };
   return { hiddenStates: BLOCKS[config.family](hiddenStates, blockParametersOf(parameters), context), activations };
 }
 
-function blockContext(config: DecoderConfig, layer: number, { attend, positions }: TokenLayout, dtype: FloatDType) {
+function blockContext(
+  config: DecoderConfig,
+  layer: number,
+  { attend, positions }: TokenLayout,
+  dtype: FloatDType,
+  asked = attend.shape[1]!,
+) {
   const { rope, headWidth, slidingWindows } = config;
   return {
     config,
-    bias: decoderBias(attend, slidingWindows[layer - 1] ?? null, dtype),
+    bias: lastRows(decoderBias(attend, slidingWindows[layer - 1] ?? null, dtype), 2, asked),
+    last: (x: Tensor) => lastRows(x, 1, asked),
     rotation: rope === null ? undefined : rotations(rope, headWidth, positions, positions.shape[1]!, dtype),
   };
 }

@@ -13,6 +13,7 @@ import {
   reshape,
   scalar,
   silu,
+  slice,
   type Tensor,
   transpose,
   where,
@@ -27,10 +28,12 @@ export type Recorder = (name: string, value: Tensor) => Tensor;
 /** What a block computes with besides its parameters and the hidden states. */
 export interface BlockContext {
   readonly config: DecoderConfig;
-  /** Added to the attention scores. [batch, 1, time, time] */
+  /** Added to the attention scores. [batch, 1, asked, time] */
   readonly bias: Tensor;
   /** Absent where positions were added to the embeddings. */
   readonly rotation: Rotation | undefined;
+  /** What is gone on with after the keys and values: all of an input, or its last positions only. [batch, time, ...] -> [batch, asked, ...] */
+  readonly last: (x: Tensor) => Tensor;
   readonly record: Recorder;
 }
 
@@ -68,6 +71,11 @@ export function decoderBias(attend: Tensor, window: number | null, dtype: FloatD
   return where(not(reshape(equal(attend, 0), [batch, 1, 1, time])), causal, scalar(MASKED, dtype));
 }
 
+/** The last `count` along an axis. */
+export function lastRows(x: Tensor, axis: number, count: number): Tensor {
+  return slice(x, axis, x.shape[axis]! - count);
+}
+
 /** [batch, time, heads * headWidth] -> [batch, heads, time, headWidth] */
 export function asHeads(x: Tensor, heads: number): Tensor {
   const [batch, time, width] = x.shape as [number, number, number];
@@ -77,8 +85,8 @@ export function asHeads(x: Tensor, heads: number): Tensor {
 /**
  * Softmax attention in which each head of keys and values serves a group of neighbouring query heads (Ainslie et al. 2023); one query head per
  * group is ordinary attention. The group's queries are stacked along time, so no key is copied.
- * queries [batch, heads, time, headWidth], keys and values [batch, keyValueHeads, time, headWidth], bias [batch, 1, time, time]
- * -> [batch, time, heads * headWidth]
+ * queries [batch, heads, asked, headWidth], keys and values [batch, keyValueHeads, time, headWidth], bias [batch, 1, asked, time]
+ * -> [batch, asked, heads * headWidth]
  */
 export function groupedQueryAttention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor): Tensor {
   const [batch, heads, time, headWidth] = queries.shape as [number, number, number, number];
@@ -101,16 +109,20 @@ export function groupedQueryAttention(queries: Tensor, keys: Tensor, values: Ten
 }
 
 /**
- * Attention with rotary positions on queries and keys, in Llama's names. x: the normalized hidden states, [batch, time, width] -> the same.
- * Records what enters the last product as `attn.z`, [batch, time, heads * headWidth].
+ * Attention with rotary positions on queries and keys, in Llama's names. x: the normalized hidden states, [batch, time, width] ->
+ * [batch, asked, width]. Records what enters the last product as `attn.z`, [batch, time, heads * headWidth].
  */
 export function rotaryAttention(
   x: Tensor,
   p: BlockParameters,
-  { config, bias, rotation, record }: BlockContext,
+  { config, bias, rotation, record, last }: BlockContext,
 ): Tensor {
   const { heads, keyValueHeads } = config;
-  const queries = rotate(asHeads(linearLayer(x, p, "self_attn.q_proj"), heads), rotation!);
+  const { cos, sin } = rotation!;
+  const queries = rotate(asHeads(linearLayer(last(x), p, "self_attn.q_proj"), heads), {
+    cos: lastRows(cos, 2, last(x).shape[1]!),
+    sin: lastRows(sin, 2, last(x).shape[1]!),
+  });
   const keys = rotate(asHeads(linearLayer(x, p, "self_attn.k_proj"), keyValueHeads), rotation!);
   const values = asHeads(linearLayer(x, p, "self_attn.v_proj"), keyValueHeads);
   const z = record("attn.z", groupedQueryAttention(queries, keys, values, bias));

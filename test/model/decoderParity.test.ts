@@ -198,14 +198,19 @@ describe.each(MODELS)("%s", (name, goldenName) => {
         },
         (inputs) => {
           const { hiddenStates, attend, positions } = inputs as unknown as Record<string, Tensor>;
-          const block = decoderBlock(config, {
+          const input = {
             hiddenStates: hiddenStates!,
             attend: attend!,
             positions: positions!,
             parameters: new Map(Object.entries(inputs)),
             layer: 1,
-          });
-          return { next: block.hiddenStates };
+          };
+          const last = decoderBlock(config, { ...input, asked: 2 });
+          return {
+            next: decoderBlock(config, input).hiddenStates,
+            last: last.hiddenStates,
+            lastActivation: last.activations.get("mlp.post")!,
+          };
         },
       ),
     );
@@ -213,12 +218,26 @@ describe.each(MODELS)("%s", (name, goldenName) => {
       blockParameters(config).map((one) => [one.name, weights[blockPrefix(config, 1) + one.name]!]),
     );
     const whole = await wholeModel({ config, weights }, batch, dtype);
-    const { next } = await compiled.run({
+    const { next, last, lastActivation } = await compiled.run({
       ...own,
       hiddenStates: whole["hidden.0"]!,
       attend: batch.attend,
       positions: batch.positions,
     } as never);
     expect(maxDifference(next, whole["hidden.1"]!)).toBeLessThan(1e-12);
+    // Asked for its last two positions only, it gives those.
+    for (const [part, all] of [
+      [last, whole["hidden.1"]!],
+      [lastActivation, whole["mlp_act.0"]!],
+    ] as const) {
+      const size = all.length / (rows * time);
+      for (let row = 0; row < rows; row++)
+        expect(
+          maxDifference(
+            atIndexOf(part, row, 2 * size, 2 * size),
+            Array.from(all, Number).slice(((row + 1) * time - 2) * size, (row + 1) * time * size),
+          ),
+        ).toBeLessThan(1e-12);
+    }
   });
 });
