@@ -28,14 +28,13 @@ import type { StudyJob } from "../study/workers/messages.js";
 import { workerPool, workersFor } from "../study/workers/workerPool.js";
 import { claimsTable } from "./claims.js";
 import { clean, type Io } from "./io.js";
-import { gather, wholeNumber } from "./options.js";
+import { type EngineOptions, gather, threadsOption, wholeNumber, workersOption } from "./options.js";
 import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
 
-interface StudyOptions extends Omit<ConfigSource, "source"> {
+interface StudyOptions extends Omit<ConfigSource, "source">, EngineOptions {
   readonly runs: string;
   readonly json?: true;
   readonly plan?: true;
-  readonly workers?: number;
 }
 
 /** Exit code of a study that went on to its end although the numbers of a stage went wrong. */
@@ -60,16 +59,8 @@ export function registerStudy(program: Command, io: Io): void {
     .option("--seeds <n>", "repeat with this many seeds", wholeNumber("--seeds", 1, 1000))
     .option("--seed <s>", "the first seed", wholeNumber("--seed", 0, 0xffffffff))
     .option("--runs <dir>", "folder of the runs", "runs")
-    .option(
-      "--threads <n>",
-      "threads of the engine; the results do not depend on it",
-      wholeNumber("--threads", 1, 1024),
-    )
-    .option(
-      "--workers <n>",
-      "stages that run at once, each in a process of its own, sharing the threads; default: one a thread, as memory allows",
-      wholeNumber("--workers", 1, 1024),
-    )
+    .addOption(threadsOption)
+    .addOption(workersOption)
     .option("--device <device>", "cpu, webgpu, cuda, or auto: webgpu where there is a graphics adapter, else cpu")
     .option("--claims <file>", "decide these claims, not the configuration's; may be repeated", gather)
     .option("--json", "print events for machines, one JSON object a line")
