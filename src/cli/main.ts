@@ -6,6 +6,7 @@ import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
 import { nullscopeVersion } from "../study/runConfig.js";
 import { registerAttack } from "./attack.js";
+import { registerAudit } from "./audit.js";
 import { registerCheckpoint } from "./checkpoint.js";
 import { registerClaims } from "./claims.js";
 import { registerCompare } from "./compare.js";
@@ -46,6 +47,7 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
 3 done, but the loss of a stage diverged; 130 stopped by Ctrl-C.`,
     );
   registerStudy(program, io);
+  registerAudit(program, io);
   registerAttack(program, io);
   registerIntervene(program, io);
   registerReport(program, io);
