@@ -68,7 +68,11 @@ export function clustersStage(streams: Streams, model: AuditModel, layer: number
     kind: "audit-clusters",
     name: `clusters ${modelTitle(model)} block ${layer}`,
     version: 1,
-    config: { ...(streamConfig(streams, model, layer) as object), checkpoint: model.name },
+    config: {
+      ...(streamConfig(streams, model, layer) as object),
+      checkpoint: model.name,
+      ...(model.alpha !== undefined && { alpha: model.alpha }),
+    },
     inputs: [...kept],
     run: async (context) => {
       const rows: ResultRow[] = [];
@@ -261,7 +265,11 @@ export function sensitivityStage(
     kind: "audit-sensitivity",
     name: `sensitivity ${modelTitle(model)}`,
     version: 1,
-    config: { ...(streamConfig(streams, model) as object), checkpoint: model.name },
+    config: {
+      ...(streamConfig(streams, model) as object),
+      checkpoint: model.name,
+      ...(model.alpha !== undefined && { alpha: model.alpha }),
+    },
     inputs: base === undefined ? [own] : [own, base],
     run: async (context) => {
       const read = async (stage: Stage) =>
