@@ -65,7 +65,8 @@ export function promptChunks(
   return { prompts, chunks: chunksOf(prompts, tokensAtATime), sha256: hash.digest("hex"), tokens };
 }
 
-function chunksOf(prompts: readonly AuditPrompt[], tokensAtATime: number): PromptChunk[] {
+/** Chunks of prompts of nearly one length, at most `tokensAtATime` tokens each, padding included. */
+export function chunksOf(prompts: readonly AuditPrompt[], tokensAtATime: number): PromptChunk[] {
   const byTime = new Map<number, number[]>();
   for (const [row, { tokens }] of prompts.entries()) {
     const time = Math.ceil(tokens.length / ROUND) * ROUND;

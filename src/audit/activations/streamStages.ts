@@ -67,7 +67,7 @@ export function embedStage(streams: Streams, model: AuditModel): Stage {
 }
 
 /** Rows of a table, each read once. */
-async function tableRows(model: AuditModel, table: string, ids: Iterable<number>, dtype: FloatDType) {
+export async function tableRows(model: AuditModel, table: string, ids: Iterable<number>, dtype: FloatDType) {
   const rows = new Map<number, Floats>();
   for (const id of [...new Set(ids)].sort((a, b) => a - b)) {
     const row = allocateFloats(dtype, model.config.width);
@@ -78,7 +78,7 @@ async function tableRows(model: AuditModel, table: string, ids: Iterable<number>
 }
 
 /** Zeros at padding. [batch, time, width] */
-async function embedded(
+export async function embedded(
   model: AuditModel,
   { tokens, attend, positions }: ChunkLayout,
   rows: ReadonlyMap<number, Floats>,
