@@ -1,7 +1,21 @@
 import type { MatrixName } from "../checkpoint/matrices.js";
 import type { EngineSource } from "../study/engines.js";
 import type { Stage } from "../study/stage.js";
+import type { AuditPrompts } from "./auditPrompts.js";
 import type { AuditPair } from "./pair.js";
+
+/** Kinds of measurement, by name. */
+export type AuditPartName = "weights" | "activations";
+
+/** What is measured with the prompts. */
+export interface ActivationsAsked {
+  /** Points of the path W + alpha dW. */
+  readonly alphas: readonly number[];
+  /** Gradients back through every block. */
+  readonly sensitivity: boolean;
+  /** The first generated token beside the last prompt token. */
+  readonly firstGenerated: boolean;
+}
 
 /** What an audit is asked for. */
 export interface AuditPlan {
@@ -10,6 +24,10 @@ export interface AuditPlan {
   readonly blocks: readonly number[];
   readonly matrices: readonly MatrixName[];
   readonly engine: EngineSource;
+  /** What is measured, in order. */
+  readonly parts: readonly AuditPartName[];
+  readonly prompts?: AuditPrompts;
+  readonly activations?: ActivationsAsked;
 }
 
 /** One kind of measurement of an audit: its stages, each of which is done once and never again. */

@@ -3,9 +3,10 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { closest } from "fastest-levenshtein";
 import { stringify } from "yaml";
+import { openPrompts } from "../audit/auditPrompts.js";
 import { type AuditPair, openPair } from "../audit/pair.js";
-import type { AuditPlan } from "../audit/part.js";
-import { AUDIT_PARTS, type AuditPartName } from "../audit/parts.js";
+import type { AuditPartName, AuditPlan } from "../audit/part.js";
+import { AUDIT_PARTS } from "../audit/parts.js";
 import { layerMatrices, MATRIX_NAMES, type MatrixName } from "../checkpoint/matrices.js";
 import { UserError } from "../errors.js";
 import { engineSource } from "../study/engines.js";
@@ -22,6 +23,12 @@ import { runToEnd } from "./study.js";
 
 interface AuditOptions {
   readonly weights?: true;
+  readonly prompts?: string;
+  readonly alphas: readonly number[];
+  readonly sensitivity: boolean;
+  readonly firstGenerated: boolean;
+  readonly chat: boolean;
+  readonly system?: string;
   readonly control?: string;
   readonly blocks?: string;
   readonly matrices?: string;
@@ -43,8 +50,22 @@ export function registerAudit(program: Command, io: Io): void {
     .argument("<tuned>", "the model after it, of the same architecture and shape")
     .option(
       "--weights",
-      "measure the weights: spectra, sizes and column spaces of the change (all that there is by default)",
+      "measure the weights: spectra, sizes and column spaces of the change (by default where no prompts are given)",
     )
+    .option(
+      "--prompts <file>",
+      "measure activations on the prompts of this JSONL file (operator, operand, label, text): clusters, row space, sensitivity",
+    )
+    .option(
+      "--alphas <list>",
+      "points of the path W + alpha dW that prompts go through; none for none",
+      parseAlphas,
+      [0, 0.5, 1, 1.5],
+    )
+    .option("--no-sensitivity", "no gradients: a quarter of the time")
+    .option("--no-first-generated", "the last prompt token alone")
+    .option("--no-chat", "prompts as they are, without the tuned model's chat template")
+    .option("--system <text>", "a system turn before every prompt")
     .option("--control <dir>", "a third model, the base tuned further without safety: its change is a null")
     .option("--blocks <list>", "only these blocks, as in 1,5-8; all by default")
     .option("--matrices <list>", `only these matrices, of ${MATRIX_NAMES.join(", ")}`)
@@ -61,11 +82,13 @@ export function registerAudit(program: Command, io: Io): void {
     .addHelpText(
       "after",
       `
+With --prompts and --weights, row spaces have their projections on dW's directions too.
 A block is a stage: killed or stopped, the same command goes on at the block in hand.
 
 Examples:
   nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --plan
   nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --name llama2
+  nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --prompts prompts.jsonl --name llama2
   nullscope audit base sft --control more-sft --blocks 1,16,30-32 --matrices mlp.gate,mlp.up,mlp.down`,
     )
     .action(async (base: string, tuned: string, options: AuditOptions) => {
@@ -80,13 +103,29 @@ Examples:
 
 async function audit(pair: AuditPair, options: AuditOptions, io: Io): Promise<void> {
   const { config } = pair.base.checkpoint;
-  const plan: AuditPlan = {
-    pair,
-    blocks: parseBlocks(options.blocks, config.blocks),
-    matrices: parseMatrices(options.matrices, [...layerMatrices(config, 1).keys()], config.family),
-    engine: engineSource({ device: "cpu", threads: options.threads }),
-  };
-  const parts: AuditPartName[] = ["weights"]; // those asked for; without a flag all that need nothing but the pair
+  const { alphas, sensitivity, firstGenerated, chat, system } = options;
+  const prompts =
+    options.prompts === undefined ? undefined : await openPrompts(pair, options.prompts, { chat, system });
+  try {
+    // What needs nothing but the pair, where nothing is asked for.
+    const parts: AuditPartName[] = prompts === undefined || options.weights ? ["weights"] : [];
+    if (prompts !== undefined) parts.push("activations");
+    const plan: AuditPlan = {
+      pair,
+      parts,
+      blocks: parseBlocks(options.blocks, config.blocks),
+      matrices: parseMatrices(options.matrices, [...layerMatrices(config, 1).keys()], config.family),
+      engine: engineSource({ device: "cpu", threads: options.threads }),
+      ...(prompts !== undefined && { prompts, activations: { alphas, sensitivity, firstGenerated } }),
+    };
+    await runAudit(plan, options, io);
+  } finally {
+    await prompts?.close();
+  }
+}
+
+async function runAudit(plan: AuditPlan, options: AuditOptions, io: Io): Promise<void> {
+  const { pair, parts } = plan;
   const stages = parts.flatMap((part): Stage[] => AUDIT_PARTS[part].stages(plan));
   const runFolder = join(options.runs, runName(options.name ?? pair.tuned.name));
 
@@ -104,27 +143,26 @@ async function audit(pair: AuditPair, options: AuditOptions, io: Io): Promise<vo
     io.err(
       `nullscope: this audit takes about ${formatCount(found.estimateBytes / 2 ** 20)} MiB of memory at its peak and ${formatCount(freemem() / 2 ** 20)} MiB are free; it may become slow.\n`,
     );
-  await runToEnd(stages, runFolder, configText(plan, parts, options), options.json === true, io, {
+  await runToEnd(stages, runFolder, configText(plan, options), options.json === true, io, {
     answer: printAnswer,
   });
 }
 
 /** What is compared, in the words of the user, before anything is read. */
-function introduction({ pair }: AuditPlan, described: readonly string[]): string[] {
+function introduction({ pair, prompts }: AuditPlan, described: readonly string[]): string[] {
   const { base, tuned, control } = pair;
   const { family, width, mlp, blocks } = base.checkpoint.config;
   const third = control === undefined ? "" : `, with ${control.checkpoint.dir} as the control`;
   return [
     `Audit of ${tuned.checkpoint.dir} against ${base.checkpoint.dir}${third}: ${family}, ${blocks} blocks, width ${width}, MLP ${mlp}`,
     ...described.map((line) => `  ${line}`),
-    ...pair.notes.map((note) => `  note: ${note}`),
+    ...[...pair.notes, ...(prompts?.set.notes ?? [])].map((note) => `  note: ${note}`),
   ].map(clean);
 }
 
 /** `config.yaml` of an audit: what was compared, by fingerprint and by path, and what was asked. */
 function configText(
-  { pair, blocks, matrices }: AuditPlan,
-  parts: readonly string[],
+  { pair, blocks, matrices, parts, prompts, activations }: AuditPlan,
   { threads }: AuditOptions,
 ): string {
   const member = ({ checkpoint, fingerprint, name }: AuditPair["base"]) => ({
@@ -138,6 +176,9 @@ function configText(
     base: member(pair.base),
     tuned: member(pair.tuned),
     ...(pair.control !== undefined && { control: member(pair.control) }),
+    ...(prompts !== undefined && {
+      prompts: { file: prompts.file, identity: prompts.set.identity, chatTemplate: prompts.chat, ...activations },
+    }),
     model: { family, blocks: all, width, mlp, heads, keyValueHeads, vocabulary },
     ...(pair.notes.length > 0 && { notes: [...pair.notes] }),
     threads,
@@ -166,6 +207,20 @@ async function printAnswer(runFolder: string, io: Io): Promise<void> {
     });
   });
   io.out(`\nMeans over blocks (n); every block is in the report:\n${formatTable(summary)}\n`);
+}
+
+/** "0,0.5,1" as numbers, each once, ascending; "none" as none. @throws UserError for what is none from -10 to 10. */
+export function parseAlphas(text: string): number[] {
+  if (text.trim() === "none") return [];
+  const alphas = text.split(",").map((part) => {
+    const alpha = Number(part);
+    if (!/^\s*-?[0-9]+(\.[0-9]+)?\s*$/.test(part) || Math.abs(alpha) > 10)
+      throw new UserError(
+        `--alphas ${text}: ${JSON.stringify(part)} is no number from -10 to 10, as in --alphas 0,0.5,1; "none" for no path.`,
+      );
+    return alpha;
+  });
+  return [...new Set(alphas)].sort((a, b) => a - b);
 }
 
 /** "1,5-8" as [1, 5, 6, 7, 8]. @throws UserError for what is no list, or names a block that the model does not have. */
