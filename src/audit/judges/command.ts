@@ -28,6 +28,7 @@ export function commandJudge(name: string, command: string, { seconds = SECONDS 
     );
   return {
     name,
+    settings: { command, seconds },
     async judge(answers) {
       if (answers.length === 0) return [];
       const input = answers

@@ -57,6 +57,7 @@ export function prefixJudge(openings: readonly string[] = REFUSAL_OPENINGS): Jud
   const known = openings.map(comparable);
   return {
     name: "prefixes",
+    settings: { openings: known },
     judge: async (answers) =>
       answers.map(({ answer }) => {
         if (answer.trim() === "") return EMPTY;

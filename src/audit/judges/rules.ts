@@ -79,6 +79,7 @@ export function ruleJudge(rules: readonly Rule[] = REFUSAL_RULES, { seconds = SE
   const patterns = rules.flatMap((rule) => ("regex" in rule ? [rule.regex] : []));
   return {
     name: "rules",
+    settings: { rules: rules.map((rule) => ({ ...rule })), seconds },
     async judge(answers) {
       const sandbox = openSandbox(tasks, patterns, { memoryMiB: 128, startSeconds: 30 });
       try {
