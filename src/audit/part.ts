@@ -1,7 +1,9 @@
 import type { MatrixName } from "../checkpoint/matrices.js";
 import type { EngineSource } from "../study/engines.js";
 import type { Stage } from "../study/stage.js";
+import type { Judge } from "./judges/judge.js";
 import type { AuditPair } from "./pair.js";
+import type { PromptInput } from "./promptInput.js";
 
 /** What an audit is asked for. */
 export interface AuditPlan {
@@ -10,6 +12,15 @@ export interface AuditPlan {
   readonly blocks: readonly number[];
   readonly matrices: readonly MatrixName[];
   readonly engine: EngineSource;
+  /** Where there is a prompt file. */
+  readonly prompts?: PromptInput;
+  /** How the answers to the prompts are made and judged. */
+  readonly behaviour?: {
+    readonly judges: readonly Judge[];
+    /** Most tokens of an answer. */
+    readonly tokens: number;
+    readonly endIds: readonly number[];
+  };
 }
 
 /** One kind of measurement of an audit: its stages, each of which is done once and never again. */
