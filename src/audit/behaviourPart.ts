@@ -9,11 +9,14 @@ export const behaviourPart: AuditPart = {
   stages: ({ pair, prompts, behaviour, engine }) => {
     if (prompts === undefined || behaviour === undefined)
       throw new UserError("Behaviour is measured on prompts; give a file with --prompts.");
+    const { base, tuned } = pair;
+    const baseName = base.name === tuned.name ? `${base.name}-base` : base.name;
     return behaviourStages({
       ...behaviour,
-      models: [pair.base, pair.tuned].map(({ checkpoint, name, fingerprint }) =>
-        checkpointModel(checkpoint, name, fingerprint),
-      ),
+      models: [
+        checkpointModel(base.checkpoint, baseName, base.fingerprint),
+        checkpointModel(tuned.checkpoint, tuned.name, tuned.fingerprint),
+      ],
       prompts: prompts.tokenized,
       tokenizer: prompts.tokenizer,
       engine,
