@@ -2,7 +2,6 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Tokenizer } from "../checkpoint/tokenizer.js";
 import { UserError } from "../errors.js";
-import { blockParameters } from "../model/index.js";
 import { writeRows } from "../study/assembleResults.js";
 import type { JsonValue } from "../study/canonicalJson.js";
 import type { EngineSource } from "../study/engines.js";
@@ -10,7 +9,7 @@ import type { ResultRow } from "../study/results.js";
 import type { Stage } from "../study/stage.js";
 import { type FloatDType, sizeOf } from "../tensor/index.js";
 import type { AuditModel } from "./activations/model.js";
-import { folderStates, generate, heldInMemory } from "./generate.js";
+import { folderStates, generate, generationCost, heldInMemory } from "./generate.js";
 import { behaviourRows, type JudgedSet } from "./judges/behaviourRows.js";
 import type { Answer, Judge, Judgement } from "./judges/judge.js";
 import { escapedJson } from "./prompts/jsonLines.js";
@@ -58,8 +57,9 @@ function generateStage(options: BehaviourOptions, model: AuditModel): Stage {
   const { prompts, tokens, endIds, dtype = "float32", memoryBytes = MEMORY_BYTES } = options;
   const width = dtype === "float64" ? 8 : 4;
   const whole = width * [...model.shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
-  const block = width * blockParameters(model.config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const fits = whole <= memoryBytes;
+  const ids = prompts.map((prompt) => prompt.ids);
+  const cost = generationCost(model.config, ids, { tokens, dtype, held: fits ? whole : 0 });
   return {
     kind: "audit-generate",
     name: `generate ${model.name}`,
@@ -73,12 +73,13 @@ function generateStage(options: BehaviourOptions, model: AuditModel): Stage {
     },
     inputs: [],
     steps: tokens,
-    estimateBytes: 500e6 + (fits ? whole : 0) + block,
+    estimateSeconds: cost.seconds,
+    estimateBytes: cost.peak,
     run: async (context) => {
       const states = join(context.folder, "states");
       await mkdir(states);
       const answers = await generate({
-        ...{ tokens, dtype, endIds: new Set(endIds), prompts: prompts.map(({ ids }) => ids) },
+        ...{ tokens, dtype, endIds: new Set(endIds), prompts: ids },
         model: fits ? heldInMemory(model, dtype) : model,
         engine: await options.engine(),
         states: folderStates(states),

@@ -1,6 +1,7 @@
 import { UserError } from "../errors.js";
 import { checkpointModel } from "./activations/model.js";
 import { behaviourStages } from "./behaviour.js";
+import { generationCost } from "./generate.js";
 import type { AuditPart } from "./part.js";
 
 /** What both models answer to the prompts, and whether they refuse. */
@@ -22,6 +23,11 @@ export const behaviourPart: AuditPart = {
       engine,
     });
   },
-  describe: ({ prompts, behaviour }) =>
-    `behaviour: ${prompts?.tokenized.length ?? 0} prompts${prompts?.chat ? " in the chat template" : ""}, up to ${behaviour?.tokens ?? 0} tokens each by both models, judged by ${behaviour?.judges.map(({ name }) => name).join(", ")}`,
+  describe: ({ pair, prompts, behaviour }) => {
+    if (prompts === undefined || behaviour === undefined) return "behaviour: no prompts were given";
+    const ids = prompts.tokenized.map((prompt) => prompt.ids);
+    const { tokens, judges } = behaviour;
+    const { disk } = generationCost(pair.tuned.checkpoint.config, ids, { tokens, dtype: "float32" });
+    return `behaviour: ${ids.length} prompts${prompts.chat ? " in the chat template" : ""}, up to ${tokens} tokens each by both models, judged by ${judges.map(({ name }) => name).join(", ")}; ${(disk / 2 ** 30).toFixed(1)} GiB on disk meanwhile`;
+  },
 };
