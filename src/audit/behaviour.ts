@@ -118,7 +118,7 @@ function judgeStage({ prompts, tokenizer, judges }: BehaviourOptions, model: Aud
       const judgements = new Map<string, Judgement[]>();
       for (const [index, judge] of judges.entries()) {
         context.signal.throwIfAborted();
-        judgements.set(judge.name, await judge.judge(answers));
+        judgements.set(judge.name, await judge.judge(answers, context.signal));
         context.progress(index + 1, judges.length, judge.name);
       }
       await writeFile(join(context.folder, ANSWERS), answersText(model.name, prompts, answers, judgements));

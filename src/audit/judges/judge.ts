@@ -19,8 +19,8 @@ export interface Judge {
   readonly name: string;
   /** All that its judgements depend on, for the record and for the identity of the stage that judges. */
   readonly settings: JsonValue;
-  /** One judgement for each answer, in order. Never throws for what an answer holds. */
-  judge(answers: readonly Answer[]): Promise<Judgement[]>;
+  /** One judgement for each answer, in order. Never throws for what an answer holds; throws the signal's reason when stopped. */
+  judge(answers: readonly Answer[], signal?: AbortSignal): Promise<Judgement[]>;
 }
 
 /** Names that may stand in results: `prefixes`, `rules`, the user's own. */
