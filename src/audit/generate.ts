@@ -1,7 +1,8 @@
 import { UserError } from "../errors.js";
-import { outerNames } from "../model/index.js";
+import { type DecoderConfig, outerNames } from "../model/index.js";
 import { type Engine, type FloatDType, sizeOf } from "../tensor/index.js";
 import { readTensors, writeTensors } from "./activations/chunkFiles.js";
+import { auditMemory, blockSeconds } from "./activations/memory.js";
 import { type AuditModel, allocateFloats, blockBuffers, type Floats } from "./activations/model.js";
 import { forwardProgram, logitsProgram, nextTokenProgram } from "./activations/programs.js";
 import { type ChunkLayout, chunksOf, type PromptChunk } from "./activations/promptChunks.js";
@@ -67,7 +68,8 @@ export function heldInMemory(model: AuditModel, dtype: FloatDType): AuditModel {
   };
 }
 
-const TOKENS_AT_A_TIME = 2048;
+/** As the streamed activations have it: a chunk on its way takes memory in proportion. */
+const TOKENS_AT_A_TIME = 512;
 /** Numbers of the head in memory at a time. */
 const HEAD_NUMBERS = 2 ** 24;
 
@@ -145,6 +147,36 @@ export async function generate(options: GenerateOptions): Promise<Int32Array[]> 
     progress(step + 1, tokens, `${ended.filter(Boolean).length} of ${prompts.length} answers ended`);
   }
   return answers.map((ids) => Int32Array.from(ids));
+}
+
+/** What generating takes, before it starts. */
+export interface GenerationCost {
+  /** Peak memory, in bytes. */
+  readonly peak: number;
+  /** On disk until the answers are done: what entered each block, for every prompt and token. */
+  readonly disk: number;
+  readonly seconds: number;
+}
+
+/**
+ * Memory as for the streamed activations (`auditMemory`) with the answers' tokens added to the prompts', and the states of all prompts between two blocks; `held`: the whole model, where it is
+ * held in memory. Time: the prompts once through every block, then for each token the weights read again and about a quarter of the products.
+ */
+export function generationCost(
+  config: DecoderConfig,
+  prompts: readonly ArrayLike<number>[],
+  { tokens, dtype, held = 0 }: { readonly tokens: number; readonly dtype: FloatDType; readonly held?: number },
+): GenerationCost {
+  const chunks = chunksOf(
+    prompts.map((ids) => ({ set: "", tokens: ids })),
+    TOKENS_AT_A_TIME,
+  );
+  const longer = chunks.map((chunk) => ({ ...chunk, time: chunk.time + tokens - 1 }));
+  const { peak, disk } = auditMemory(config, { chunks: longer }, { dtype, models: 1, sensitivity: false });
+  const states =
+    chunks.reduce((sum, { batch, time }) => sum + batch * time, 0) * config.width * (dtype === "float64" ? 8 : 4);
+  const [first, next] = [blockSeconds(config, { chunks }, 1), blockSeconds(config, { chunks: longer }, 0.25)];
+  return { peak: peak + states + held, disk, seconds: config.blocks * (first + (tokens - 1) * next) };
 }
 
 /** Rows of a chunk with padding on the left. [batch, time] each */

@@ -1,4 +1,5 @@
 import { activationsPart } from "./activations/part.js";
+import { behaviourPart } from "./behaviourPart.js";
 import type { AuditPart, AuditPartName } from "./part.js";
 import { weightsPart } from "./weights.js";
 
@@ -6,4 +7,5 @@ import { weightsPart } from "./weights.js";
 export const AUDIT_PARTS: Readonly<Record<AuditPartName, AuditPart>> = {
   weights: weightsPart,
   activations: activationsPart,
+  behaviour: behaviourPart,
 };

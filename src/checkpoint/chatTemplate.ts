@@ -1,7 +1,6 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
-import { readForeignText } from "./foreignText.js";
+import { exists, readTextInside } from "./foreignText.js";
 import { openSandbox, packagePath, SandboxError, type SandboxTasks } from "./sandbox.js";
 import { parseStrictJson, quoteName, type StrictJson } from "./strictJson.js";
 
@@ -135,19 +134,24 @@ interface FoundTemplate {
 async function readChatTemplate(folder: string): Promise<FoundTemplate | undefined> {
   const configPath = join(folder, "tokenizer_config.json");
   const jinjaPath = join(folder, "chat_template.jinja");
-  const config = (await exists(configPath)) ? await readTokenizerConfig(configPath) : new Map<string, StrictJson>();
+  const config = (await exists(configPath)) ? await readTokenizerConfig(folder) : new Map<string, StrictJson>();
   const tokens = specialTokens(config, configPath);
   if (await exists(jinjaPath))
-    return { template: await readForeignText(jinjaPath, MAX_CONFIG_BYTES), tokens, where: jinjaPath };
+    return {
+      template: await readTextInside(folder, "chat_template.jinja", MAX_CONFIG_BYTES),
+      tokens,
+      where: jinjaPath,
+    };
   const given = config.get("chat_template");
   if (given === undefined || given === null) return undefined;
   const where = `${configPath}: chat_template`;
   return { template: theTemplate(given, where), tokens, where };
 }
 
-/** `tokenizer_config.json` as a map. @throws UserError when it is no JSON object. */
-export async function readTokenizerConfig(path: string): Promise<ReadonlyMap<string, StrictJson>> {
-  const config = parseStrictJson(await readForeignText(path, MAX_CONFIG_BYTES), path);
+/** A folder's `tokenizer_config.json` as a map. @throws UserError when it is no JSON object. */
+export async function readTokenizerConfig(folder: string): Promise<ReadonlyMap<string, StrictJson>> {
+  const path = join(folder, "tokenizer_config.json");
+  const config = parseStrictJson(await readTextInside(folder, "tokenizer_config.json", MAX_CONFIG_BYTES), path);
   if (!(config instanceof Map)) throw new UserError(`${path} is not a JSON object.`);
   return config;
 }
@@ -181,11 +185,4 @@ export function specialTokens(config: ReadonlyMap<string, StrictJson>, where: st
     tokens[name] = content;
   }
   return tokens;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }

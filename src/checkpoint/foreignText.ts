@@ -1,5 +1,7 @@
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { UserError } from "../errors.js";
+import { fileInside } from "./foreignJson.js";
 
 /**
  * A foreign UTF-8 file as text, without its byte order mark. Its size is asked before anything is read.
@@ -10,14 +12,16 @@ export async function readForeignText(path: string, maxBytes: number): Promise<s
     const reason = error.code === "ENOENT" ? "there is no such file" : (error.code ?? error.message);
     throw new UserError(`Cannot read ${path} (${reason}); check the path.`);
   };
+  // Before it is opened: opening a pipe would wait for ever.
+  if (!(await stat(path).catch(unreadable)).isFile())
+    throw new UserError(`${path} is not a file; give the path of a file.`);
   const file = await open(path, "r").catch(unreadable);
   try {
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new UserError(`${path} is not a file; give the path of a file.`);
-    if (stat.size > maxBytes)
-      throw new UserError(`${path} has ${stat.size} bytes, more than the ${maxBytes} that such a file may have.`);
+    const { size } = await file.stat();
+    if (size > maxBytes)
+      throw new UserError(`${path} has ${size} bytes, more than the ${maxBytes} that such a file may have.`);
     // A file that grows meanwhile is read no further than it was.
-    const bytes = Buffer.alloc(stat.size);
+    const bytes = Buffer.alloc(size);
     let filled = 0;
     while (filled < bytes.length) {
       const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, filled).catch(unreadable);
@@ -28,6 +32,20 @@ export async function readForeignText(path: string, maxBytes: number): Promise<s
   } finally {
     await file.close();
   }
+}
+
+/** The same of a file of a checkpoint folder, which must lie in it (`fileInside`). @throws UserError */
+export async function readTextInside(folder: string, name: string, maxBytes: number): Promise<string> {
+  if (!(await exists(join(folder, name))))
+    throw new UserError(`Cannot read ${join(folder, name)} (there is no such file); check the path.`);
+  return await readForeignText(await fileInside(folder, name), maxBytes);
+}
+
+export async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Bytes as UTF-8 text, without a byte order mark. @throws UserError when they are not UTF-8. */

@@ -1,13 +1,16 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
 import { readTokenizerConfig, specialTokens } from "./chatTemplate.js";
-import { readForeignText } from "./foreignText.js";
+import { exists, readTextInside } from "./foreignText.js";
 import { openSandbox, packagePath, SandboxError, type SandboxTasks } from "./sandbox.js";
 import { quoteName, type StrictJson } from "./strictJson.js";
 import { checkTokenizerJson } from "./tokenizerJson.js";
 
 /** A tokenizer of a Hugging Face folder, in a thread of its own; close it. */
 export interface Tokenizer {
+  /** sha256 of `tokenizer.json`. */
+  readonly identity: string;
   /** Ids are below this. */
   readonly vocabularySize: number;
   /** Id of a special token by its role (`bos_token`, `eos_token`, ...) where the folder names it. */
@@ -49,11 +52,8 @@ const SECONDS = 10;
 export async function openTokenizer(folder: string): Promise<Tokenizer> {
   const path = join(folder, "tokenizer.json");
   const configPath = join(folder, "tokenizer_config.json");
-  const text = await readForeignText(path, MAX_BYTES);
-  const config: ReadonlyMap<string, StrictJson> = await readTokenizerConfig(configPath).catch((error: unknown) => {
-    if (error instanceof UserError && /no such file/.test(error.message)) return new Map();
-    throw error;
-  });
+  const text = await readTextInside(folder, "tokenizer.json", MAX_BYTES);
+  const config = (await exists(configPath)) ? await readTokenizerConfig(folder) : new Map<string, StrictJson>();
   return await tokenizerFrom(text, { where: path, tokens: specialTokens(config, configPath) });
 }
 
@@ -72,6 +72,7 @@ export async function tokenizerFrom(
   { where = "tokenizer.json", tokens = {}, seconds = SECONDS }: TokenizerOptions = {},
 ): Promise<Tokenizer> {
   const { vocabularySize, added } = checkTokenizerJson(json, where);
+  const identity = createHash("sha256").update(json).digest("hex");
   const sandbox = openSandbox(
     tasks,
     { tokenizers: packagePath("@huggingface/tokenizers"), json },
@@ -157,7 +158,7 @@ export async function tokenizerFrom(
     await sandbox.close();
     throw error;
   }
-  return { vocabularySize, specialIds, encode, decode, encodeChecked, close: () => sandbox.close() };
+  return { identity, vocabularySize, specialIds, encode, decode, encodeChecked, close: () => sandbox.close() };
 }
 
 /** Runs inside the sandbox. */

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type AuditModel, checkpointModel } from "../../src/audit/activations/model.js";
-import { folderStates, generate, heldInMemory } from "../../src/audit/generate.js";
+import { folderStates, generate, generationCost, heldInMemory } from "../../src/audit/generate.js";
 import { type HuggingFaceCheckpoint, openHuggingFace } from "../../src/checkpoint/huggingFace.js";
-import { decoderForward } from "../../src/model/index.js";
+import { type DecoderConfig, decoderForward } from "../../src/model/index.js";
 import { createStream, randomKey } from "../../src/random/index.js";
 import { program, reshape, sizeOf, slice, type Tensor } from "../../src/tensor/index.js";
 import { cpuEngine } from "../engines.js";
@@ -62,7 +62,7 @@ function somePrompts(vocabulary: number, count: number): number[][] {
   return Array.from({ length: count }, () => Array.from({ length: 2 + integer(14) }, () => integer(vocabulary)));
 }
 
-const TOKENS = 6;
+const TOKENS = 4;
 
 describe.each(["a_llama2", "b_llama3_sharded", "d2_mistral_sliding", "e_qwen2", "f_gpt2"])(
   "greedy decoding of %s",
@@ -72,7 +72,7 @@ describe.each(["a_llama2", "b_llama3_sharded", "d2_mistral_sliding", "e_qwen2", 
       const weights: Record<string, Float64Array> = {};
       for (const [parameter, shape] of model.shapes)
         await model.fill(parameter, (weights[parameter] = new Float64Array(sizeOf(shape))));
-      const prompts = somePrompts(model.config.vocabulary, 5);
+      const prompts = somePrompts(model.config.vocabulary, 4);
       const answers = await generate({
         model,
         prompts,
@@ -129,4 +129,18 @@ describe("greedy decoding", () => {
     );
     await expect(generate({ ...options, prompts: [[1], []] })).rejects.toThrow(/Prompt 2 has no token/);
   });
+});
+
+test("for Llama-2 7B, 200 prompts of 40 tokens and 16 more, generating is planned to stay below 4 GiB", () => {
+  const config = {
+    ...{ family: "llama", vocabulary: 32000, context: 4096, width: 4096, blocks: 32, heads: 32, keyValueHeads: 32 },
+    ...{ headWidth: 128, mlp: 11008, epsilon: 1e-5, rope: { theta: 1e4, scaling: null }, tied: false },
+    ...{ slidingWindows: Array(32).fill(null), biases: { qkv: false, o: false, mlp: false } },
+  } as DecoderConfig;
+  const prompts = Array.from({ length: 200 }, () => new Int32Array(40));
+  const { peak, disk } = generationCost(config, prompts, { tokens: 16, dtype: "float32" });
+  expect(peak).toBeLessThan(4 * 2 ** 30);
+  // 32 blocks x 200 prompts x 55 positions x 4096 numbers of 4 bytes, and the padding of the last chunk.
+  expect(disk).toBeGreaterThanOrEqual(32 * 200 * 55 * 4096 * 4);
+  expect(disk).toBeLessThan(1.1 * 32 * 200 * 55 * 4096 * 4);
 });

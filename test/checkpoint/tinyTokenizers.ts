@@ -159,3 +159,13 @@ export const llama3ChatTemplate =
   "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}" +
   "{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}" +
   "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}";
+
+/** Bytes of printable ASCII only, for models of 128 tokens: 0 "<unk>", 1 "<s>", 2 "</s>", "!" is 3, "a" 67, a space 97, a line feed 98. */
+export function asciiTokenizer() {
+  const tokenizer = gpt2Tokenizer();
+  const printable = range(33, 127).map((byte) => String.fromCharCode(byte));
+  tokenizer.added_tokens = ["<unk>", "<s>", "</s>"].map((token, id) => added(id, token));
+  tokenizer.model.vocab = vocabularyOf(["<unk>", "<s>", "</s>", ...printable, "\u0120", "\u010a"]);
+  tokenizer.model.merges = [];
+  return tokenizer;
+}

@@ -28,12 +28,14 @@ export function commandJudge(name: string, command: string, { seconds = SECONDS 
     );
   return {
     name,
-    async judge(answers) {
+    settings: { command, seconds },
+    async judge(answers, signal) {
       if (answers.length === 0) return [];
       const input = answers
         .map(({ id, set, prompt, answer }) => `${escapedJson({ id, set, prompt, answer })}\n`)
         .join("");
-      const run = await runCommand(command, input, seconds);
+      const run = await runCommand(command, input, seconds, signal);
+      signal?.throwIfAborted();
       return "failed" in run ? answers.map(() => run) : readJudgements(run.output, answers);
     },
   };
@@ -43,6 +45,7 @@ async function runCommand(
   command: string,
   input: string,
   seconds: number,
+  signal?: AbortSignal,
 ): Promise<{ readonly output: string } | { readonly failed: string }> {
   // A process group of its own, so that what the shell started ends with it.
   const child = spawn(command, {
@@ -63,6 +66,8 @@ async function runCommand(
       // it has ended meanwhile
     }
   };
+  const onAbort = () => stop("it was stopped");
+  signal?.addEventListener("abort", onAbort);
   const timer = setTimeout(() => stop(`the command runs longer than ${seconds} s`), seconds * 1000);
   child.stdout.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
@@ -82,6 +87,7 @@ async function runCommand(
     );
   });
   clearTimeout(timer);
+  signal?.removeEventListener("abort", onAbort);
   const failed = stopped ?? ended;
   if (failed !== undefined) return { failed };
   try {

@@ -1,3 +1,5 @@
+import type { JsonValue } from "../../study/canonicalJson.js";
+
 /** What a model answered. */
 export interface Answer {
   /** Unlike that of any other answer that is judged with it. */
@@ -15,8 +17,10 @@ export type Judgement = { readonly refusal: boolean } | { readonly failed: strin
 /** Says of answers whether they are refusals; its name stands in the results. */
 export interface Judge {
   readonly name: string;
-  /** One judgement for each answer, in order. Never throws for what an answer holds. */
-  judge(answers: readonly Answer[]): Promise<Judgement[]>;
+  /** All that its judgements depend on, for the record and for the identity of the stage that judges. */
+  readonly settings: JsonValue;
+  /** One judgement for each answer, in order. Never throws for what an answer holds; throws the signal's reason when stopped. */
+  judge(answers: readonly Answer[], signal?: AbortSignal): Promise<Judgement[]>;
 }
 
 /** Names that may stand in results: `prefixes`, `rules`, the user's own. */

@@ -4,7 +4,7 @@ import { readForeignText } from "../../checkpoint/foreignText.js";
 import { openSandbox, SandboxError, type SandboxTasks } from "../../checkpoint/sandbox.js";
 import { UserError } from "../../errors.js";
 import { EMPTY, type Judge, type Judgement } from "./judge.js";
-import { comparable } from "./prefixes.js";
+import { fromFirstWord, normalized } from "./prefixes.js";
 
 const MAX_BYTES = 1_000_000;
 const MAX_RULES = 1000;
@@ -73,20 +73,21 @@ export function parseRules(text: string, where: string): Rule[] {
  * that backtracks without end can be stopped in no other way.
  */
 export function ruleJudge(rules: readonly Rule[] = REFUSAL_RULES, { seconds = SECONDS } = {}): Judge {
-  const texts = (kind: "contains" | "starts-with") =>
-    rules.flatMap((rule) => (kind in rule ? [comparable((rule as Record<string, string>)[kind]!)] : []));
-  const [contained, openings] = [texts("contains"), texts("starts-with")];
+  const contained = rules.flatMap((rule) => ("contains" in rule ? [normalized(rule.contains)] : []));
+  const openings = rules.flatMap((rule) => ("starts-with" in rule ? [fromFirstWord(rule["starts-with"])] : []));
   const patterns = rules.flatMap((rule) => ("regex" in rule ? [rule.regex] : []));
   return {
     name: "rules",
-    async judge(answers) {
+    settings: { rules: rules.map((rule) => ({ ...rule })), seconds },
+    async judge(answers, signal) {
       const sandbox = openSandbox(tasks, patterns, { memoryMiB: 128, startSeconds: 30 });
       try {
         const judgements: Judgement[] = [];
         for (const { answer } of answers) {
-          const text = comparable(answer);
+          signal?.throwIfAborted();
+          const [text, opening] = [normalized(answer), fromFirstWord(answer)];
           if (answer.trim() === "") judgements.push(EMPTY);
-          else if (contained.some((part) => text.includes(part)) || openings.some((part) => text.startsWith(part)))
+          else if (contained.some((part) => text.includes(part)) || openings.some((part) => opening.startsWith(part)))
             judgements.push({ refusal: true });
           else judgements.push(patterns.length === 0 ? { refusal: false } : await matches(answer));
         }

@@ -139,6 +139,13 @@ describe("a judge of the user's own", () => {
     );
   });
 
+  it("ends with the audit that asked it", async () => {
+    const control = new AbortController();
+    const waiting = commandJudge("mine", node("setInterval(() => {}, 1000)")).judge(answersOf("a"), control.signal);
+    control.abort(new Error("stopped by the user"));
+    await expect(waiting).rejects.toThrow("stopped by the user");
+  });
+
   it("cannot take a name that stands for another, or that no result could have", () => {
     for (const name of ["rules", "prefixes", "My judge", "a.b", ""])
       expect(() => commandJudge(name, "true")).toThrow(/cannot be named/);
