@@ -16,6 +16,7 @@ import { registerGraph } from "./graph.js";
 import { registerIntervene } from "./intervene.js";
 import { clean, type Io, processIo } from "./io.js";
 import { registerProfile } from "./profile.js";
+import { registerPrompts } from "./prompts.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
@@ -59,6 +60,7 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerCheckpoint(program, io);
   registerGraph(program, io);
   registerProfile(program, io);
+  registerPrompts(program, io);
   registerDoctor(program, io);
   return program;
 }
