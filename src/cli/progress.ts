@@ -88,6 +88,8 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
         current = { stage: event.stage, label: `[${event.index}/${event.of}] ${clean(event.stage.name)}` };
         shown = Number.NEGATIVE_INFINITY;
         return line(current.label);
+      case "resumed":
+        return line(`${current?.label ?? clean(event.stage.name)}  goes on after step ${formatCount(event.step)}`);
       case "progress":
         return progress(event);
       case "finished":

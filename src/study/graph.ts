@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { DivergedError } from "../errors.js";
+import { attemptState, METRICS } from "./attemptState.js";
 import { asUserError, type FileSystem, orUserError } from "./fileSystem.js";
 import { checkStage } from "./manifest.js";
 import { openMetrics } from "./metrics.js";
@@ -143,7 +144,7 @@ async function runOne(
   const { runFolder, files, observer, signal, clock } = options;
   const started = clock.date();
   const attempt = await orUserError("begin a stage in", runFolder, () => beginAttempt(files, folder));
-  const metrics = openMetrics(files, join(attempt.folder, "metrics.jsonl"));
+  const metrics = openMetrics(files, join(attempt.folder, METRICS));
   const meter = progressMeter(clock);
   try {
     let outcome: "done" | "diverged" = "done";
@@ -162,19 +163,20 @@ async function runOne(
             ...(note !== undefined && { note }),
           }),
         signal,
+        state: attemptState(files, { stage, folder, attempt, metrics, observer }),
       });
     } catch (error) {
       if (!(error instanceof DivergedError)) throw error;
       outcome = "diverged";
       await files.write(join(attempt.folder, DIVERGED), new TextEncoder().encode(divergedText(stage, error)));
     }
-    await metrics.close();
+    await metrics.flush();
     const finished = clock.date();
     const manifest = await commitAttempt(files, stage, folder, attempt, { outcome, started, finished });
     if (outcome === "done") observer({ type: "finished", stage, identity, seconds: manifest.durationSeconds });
     return outcome;
   } catch (error) {
-    await metrics.close().catch(() => {}); // the first error is the one to tell
+    await metrics.flush().catch(() => {}); // the first error is the one to tell
     await abandonAttempt(files, attempt).catch(() => {});
     if (signal.aborted && isAbort(error, signal)) return "interrupted";
     throw asUserError(error, `finish the stage "${stage.name}" in`, runFolder);

@@ -31,6 +31,8 @@ export type StudyEvent =
       readonly index: number;
       readonly of: number;
     }
+  /** A stage that was cut off goes on after this step. */
+  | { readonly type: "resumed"; readonly stage: Stage; readonly step: number }
   | {
       readonly type: "progress";
       readonly stage: Stage;
