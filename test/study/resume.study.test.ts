@@ -15,9 +15,7 @@ import { type Stage, stageIdentity } from "../../src/study/stage.js";
 import { stageFolder } from "../../src/study/store.js";
 import { RECIPES } from "../../src/train/index.js";
 import { tinyWorld } from "../cli/tinyWorld.js";
-
-// Bytes are what is tested here; test/study/crashMatrix.test.ts tests what is durable.
-const unsynced: FileSystem = { ...nodeFileSystem, sync: async () => {} };
+import { unsyncedFileSystem } from "./faultyFileSystem.js";
 
 /** Training is cut off at every boundary between two of these many steps. */
 const STEPS = 50;
@@ -84,7 +82,7 @@ describe.each([1, 2])("with %i threads", (threads) => {
     const engine = engineSource({ device: "cpu", threads });
     plain = await trainings(await configOf(threads, 100_000), engine);
     saving = await trainings(await configOf(threads, 1), engine);
-    const summary = await runStudy([...plain.values()], { runFolder, files: unsynced });
+    const summary = await runStudy([...plain.values()], { runFolder, files: unsyncedFileSystem });
     expect(summary.diverged).toEqual([]);
     for (const [name, stage] of plain) whole.set(name, await bytesOf(runFolder, stage));
   });
@@ -109,7 +107,7 @@ describe.each([1, 2])("with %i threads", (threads) => {
     await rm(folder, { recursive: true });
     // What a process that dies right after it saved leaves behind, for every boundary, from one run.
     const files: FileSystem = {
-      ...unsynced,
+      ...unsyncedFileSystem,
       rename: async (from, to) => {
         await nodeFileSystem.rename(from, to);
         if (/\.state-\d+$/.test(to)) await cp(to, join(aside, basename(to)), { recursive: true });
@@ -126,7 +124,7 @@ describe.each([1, 2])("with %i threads", (threads) => {
       await rename(join(aside, `${basename(attempt)}.state-${step}`), `${attempt}.state-${step}`);
       const events: StudyEvent[] = [];
       const observer = (event: StudyEvent) => void events.push(event);
-      await runStudy([plain.get(name)!], { runFolder, files: unsynced, observer });
+      await runStudy([plain.get(name)!], { runFolder, files: unsyncedFileSystem, observer });
       expect(events.filter((event) => event.type === "resumed")).toMatchObject([{ step }]);
       expect(events.find((event) => event.type === "progress")).toMatchObject({ step: step + 1 });
       expect(await bytesOf(runFolder, stage)).toEqual(whole.get(name));
@@ -143,7 +141,7 @@ describe.each([1, 2])("with %i threads", (threads) => {
       const resumed: number[] = [];
       const { interrupted } = await runStudy([stage], {
         runFolder,
-        files: unsynced,
+        files: unsyncedFileSystem,
         signal: controller.signal,
         observer: (event) => {
           if (event.type === "resumed") resumed.push(event.step);
