@@ -1,11 +1,14 @@
-import { join } from "node:path";
 import type { FileSystem } from "./fileSystem.js";
 import type { MetricsFile } from "./metrics.js";
-import type { StudyObserver } from "./observer.js";
 import { versions } from "./runConfig.js";
 import { type MetricsRow, type Stage, type StageState, stageIdentity } from "./stage.js";
 import { loadState, saveState } from "./stageState.js";
 import { type Attempt, refuseLateWriter } from "./store.js";
+
+/** What a stage that was begun before finds: a state that it goes on from, or one that is damaged. */
+export type StageNews =
+  | { readonly type: "resumed"; readonly step: number }
+  | { readonly type: "rejected"; readonly folder: string; readonly reason: string };
 
 /** The attempt whose stage may save states. */
 export interface StateOfAttempt {
@@ -15,7 +18,7 @@ export interface StateOfAttempt {
   readonly attempt: Attempt;
   /** The attempt's `metrics.jsonl`, which is a part of every state. */
   readonly metrics: MetricsFile;
-  readonly observer: StudyObserver;
+  readonly onNews: (news: StageNews) => void;
 }
 
 export const METRICS = "metrics.jsonl";
@@ -23,7 +26,7 @@ export const METRICS = "metrics.jsonl";
 /** What a stage is given to save its way and to go on from it. */
 export function attemptState(
   files: FileSystem,
-  { stage, folder, attempt, metrics, observer }: StateOfAttempt,
+  { stage, folder, attempt, metrics, onNews }: StateOfAttempt,
 ): StageState {
   const owner = {
     stageFolder: folder,
@@ -35,11 +38,11 @@ export function attemptState(
   return {
     async load(refuse = () => undefined) {
       const content = await loadState(files, owner, refuse, (rejected, reason) =>
-        observer({ type: "rejected", folder: rejected, reason }),
+        onNews({ type: "rejected", folder: rejected, reason }),
       );
       if (content === undefined) return undefined;
-      observer({ type: "resumed", stage, step: content.step });
-      return { ...content, metrics: await readMetrics(files, join(attempt.folder, METRICS)) };
+      onNews({ type: "resumed", step: content.step });
+      return { ...content, metrics: metricsRows(content.outputs.get(METRICS)) };
     },
     async save(content) {
       await metrics.flush();
@@ -48,11 +51,10 @@ export function attemptState(
   };
 }
 
-async function readMetrics(files: FileSystem, path: string): Promise<MetricsRow[]> {
-  if ((await files.kind(path)) === "absent") return [];
-  const lines = new TextDecoder()
-    .decode(await files.read(path))
+function metricsRows(lines: Uint8Array = new Uint8Array()): MetricsRow[] {
+  return new TextDecoder()
+    .decode(lines)
     .split("\n")
-    .slice(0, -1);
-  return lines.map((line) => JSON.parse(line) as MetricsRow);
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as MetricsRow);
 }

@@ -140,22 +140,30 @@ export async function loadState(
   owner: StateOwner,
   refuse: (content: StateContent) => string | undefined,
   rejected: (folder: string, reason: string) => void,
-): Promise<StateContent | undefined> {
+): Promise<(StateContent & { readonly outputs: ReadonlyMap<string, Uint8Array> }) | undefined> {
   for (const { folder, step } of await listStates(files, owner.stageFolder)) {
     const found = await readState(files, owner, folder, step);
     const reason = typeof found === "string" ? found : refuse(found.content);
     if (typeof found !== "string" && reason === undefined) {
       for (const [output, bytes] of found.outputs) {
-        const path = join(owner.attemptFolder, output);
-        await files.ensureFolder(dirname(path));
-        await files.write(path, bytes);
+        await makeFoldersOf(files, owner.attemptFolder, output);
+        await files.write(join(owner.attemptFolder, output), bytes);
       }
-      return found.content;
+      return { ...found.content, outputs: found.outputs };
     }
     rejected(folder, reason!);
     await files.remove(folder);
   }
   return undefined;
+}
+
+/** The folders between an attempt and one of its files; not the attempt's own: when that was deleted, the attempt has lost. */
+async function makeFoldersOf(files: FileSystem, attemptFolder: string, output: string): Promise<void> {
+  const folders = output.split("/").slice(0, -1);
+  for (const depth of folders.keys())
+    await files.makeFolder(join(attemptFolder, ...folders.slice(0, depth + 1))).catch((error: unknown) => {
+      if (errorCode(error) !== "EEXIST") throw error;
+    });
 }
 
 /** A state, every byte of it verified; or what is wrong with it, as a clause. */
