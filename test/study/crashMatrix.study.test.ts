@@ -188,13 +188,16 @@ function label(operation: string): string {
 /** One row of the matrix: a fault at operation `at` of a run that begins as `begin` makes its folder. */
 async function faultsAt(at: number, operation: string, begin: () => Promise<string>): Promise<string[]> {
   const cells: string[] = [];
-  for (const crashed of CRASHES) {
+  // What only looks leaves the disk as the operation before it left it.
+  const looks = /^(list|kind|read) /.test(operation);
+  if (looks) cells.push(...CRASHES.map(() => '"'));
+  for (const crashed of looks ? [] : CRASHES) {
     const folder = await begin();
     await buryHolder(folder);
     const image = `${runs}-image`;
     const { files } = await powerCutFileSystem(runs, at, crashed, image);
     await run(folder, { files }).then(
-      () => expect(operation).toMatch(/^(read|remove) run\/lock\.json$/), // giving the lock back is the one thing that may fail
+      () => expect(operation).toBe("remove run/lock.json"), // giving the lock back is the one thing that may fail
       (error: unknown) => expect(error).toBeInstanceOf(Crash),
     );
     cells.push(await goOn(join(image, "run")));
