@@ -104,6 +104,8 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
         });
         rewritten = Number.NEGATIVE_INFINITY;
         return line(labelOf(event.stage));
+      case "resumed":
+        return line(`${labelOf(event.stage)}  goes on after step ${formatCount(event.step)}`);
       case "progress":
         return progress(event);
       case "finished":

@@ -27,7 +27,7 @@ import type { Stage } from "../study/stage.js";
 import type { StudyJob } from "../study/workers/messages.js";
 import { workerPool, workersFor } from "../study/workers/workerPool.js";
 import { claimsTable } from "./claims.js";
-import { clean, type Io } from "./io.js";
+import { clean, INTERRUPT_EXIT, type Interrupt, type Io } from "./io.js";
 import { type EngineOptions, gather, threadsOption, wholeNumber, workersOption } from "./options.js";
 import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
 
@@ -43,9 +43,6 @@ const DIVERGED_EXIT = 3;
 const REPORT_EVERY_MS = 10_000;
 /** And so seldom that no more than one part in this many goes into it. */
 const REPORT_SHARE = 20;
-/** 128 + SIGINT, as every shell has it. */
-const INTERRUPTED_EXIT = 130;
-
 /** Adds `nullscope study`. */
 export function registerStudy(program: Command, io: Io): void {
   program
@@ -140,7 +137,7 @@ export async function runToEnd(
     workers !== undefined && workers.count > 1
       ? workerPool(() => workers.job, { threads: workers.job.config.threads })
       : undefined;
-  const stop = stopAtCtrlC(io);
+  const stop = stopWhenAsked(io);
   let summary: StudySummary;
   let report: string | undefined;
   let reportedAt = performance.now();
@@ -177,7 +174,7 @@ export async function runToEnd(
   if (json)
     io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
   if (!json && !summary.interrupted) await answer(runFolder, io);
-  conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), io);
+  conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), stop.by(), io);
 }
 
 /** The results of the stages, and the verdicts that follow from them. */
@@ -213,24 +210,42 @@ async function reportOf(runFolder: string, changed: boolean): Promise<string | u
   return (await writeReport(runFolder)).html;
 }
 
-/** The first Ctrl-C asks the stage in hand to stop; the second ends the process. */
-function stopAtCtrlC(io: Io): { signal: AbortSignal; release: () => void } {
+/**
+ * The first Ctrl-C, SIGTERM, closed terminal or closed pipe asks the stages in hand to stop after the step in hand and to save it; Ctrl-C after
+ * any of these ends the process.
+ */
+function stopWhenAsked(io: Io): { signal: AbortSignal; by: () => Interrupt | undefined; release: () => void } {
   const controller = new AbortController();
-  const release = io.onInterrupt(() => {
-    if (controller.signal.aborted) return io.quit(INTERRUPTED_EXIT);
+  let asked: Interrupt | undefined;
+  const release = io.onInterrupt((by) => {
+    if (asked !== undefined) {
+      if (by === "SIGINT") io.quit(INTERRUPT_EXIT[by]);
+      return; // a scheduler says it twice, and a terminal that is closed breaks its pipes as well
+    }
+    asked = by;
     controller.abort(new UserError("The study was stopped."));
-    io.err("\nnullscope: stopping after the step in hand; press Ctrl-C again to stop now.\n");
+    io.err(
+      by === "SIGINT"
+        ? "\nnullscope: stopping after the step in hand; press Ctrl-C again to stop now.\n"
+        : `nullscope: ${STOPPED_BY[by]}, stopping after the step in hand.\n`,
+    );
   });
-  return { signal: controller.signal, release };
+  return { signal: controller.signal, by: () => asked, release };
 }
 
+const STOPPED_BY: Readonly<Record<Exclude<Interrupt, "SIGINT">, string>> = {
+  SIGTERM: "SIGTERM came",
+  SIGHUP: "the terminal was closed",
+  SIGPIPE: "nobody reads the output any more",
+};
+
 /** The last words, and the exit code. @param product the path to look at, for people. */
-function conclude(summary: StudySummary, product: string | undefined, io: Io): void {
+function conclude(summary: StudySummary, product: string | undefined, by: Interrupt | undefined, io: Io): void {
   if (summary.interrupted) {
     io.err(
-      "nullscope: stopped; finished stages are kept. Run the same command to go on: the stage in hand restarts from its beginning.\n",
+      "nullscope: stopped; finished stages are kept, and training goes on after its last step. Run the same command to go on.\n",
     );
-    io.exitCode = INTERRUPTED_EXIT;
+    io.exitCode = INTERRUPT_EXIT[by ?? "SIGINT"];
     return;
   }
   if (summary.diverged.length > 0) {

@@ -1,4 +1,5 @@
 import { UserError } from "../errors.js";
+import type { StageNews } from "./attemptState.js";
 import { type FileSystem, orUserError } from "./fileSystem.js";
 import { checkStage } from "./manifest.js";
 import type { PlannedStage, StudyObserver, StudyPlan } from "./observer.js";
@@ -13,6 +14,7 @@ export type StageRunner = (
   context: {
     readonly signal: AbortSignal;
     readonly onProgress: (progress: StageProgress) => void;
+    readonly onNews: (news: StageNews) => void;
     /** How many stages share the machine now, this one included. */
     readonly sharing: number;
   },
@@ -159,7 +161,8 @@ export async function runStages(stages: readonly Stage[], options: RunStagesOpti
   const start = async ({ stage, identity }: Found, sharing: number) => {
     try {
       const onProgress = (progress: StageProgress) => observer({ type: "progress", stage, ...progress });
-      const end = await runner(stage, { signal: stopped, onProgress, sharing });
+      const onNews = (news: StageNews) => observer(news.type === "resumed" ? { ...news, stage } : news);
+      const end = await runner(stage, { signal: stopped, onProgress, onNews, sharing });
       if (end.outcome === "interrupted") interrupted.add(stage);
       else {
         if (end.outcome === "done") {
@@ -230,5 +233,6 @@ export async function runStages(stages: readonly Stage[], options: RunStagesOpti
 }
 
 function inThisProcess({ runFolder, files, clock }: RunStagesOptions): StageRunner {
-  return (stage, { signal, onProgress }) => runStage(stage, { runFolder, files, clock, signal, onProgress });
+  return (stage, { signal, onProgress, onNews }) =>
+    runStage(stage, { runFolder, files, clock, signal, onProgress, onNews });
 }

@@ -3,11 +3,7 @@ import { stringify } from "yaml";
 import type { StudyConfig } from "./config.js";
 
 /** Versions of what computes: numbers may differ in their last digits between two of them. */
-export interface Versions {
-  readonly nullscope: string;
-  readonly node: string;
-  readonly onnxruntime: string;
-}
+export type Versions = Readonly<Record<"nullscope" | "node" | "onnxruntime", string>>;
 
 /** Which claims a run is to decide, fixed before its first stage. */
 export interface RecordedClaims {

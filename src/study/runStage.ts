@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { DivergedError } from "../errors.js";
+import { attemptState, METRICS, type StageNews } from "./attemptState.js";
 import { asUserError, type FileSystem, orUserError } from "./fileSystem.js";
 import { openMetrics } from "./metrics.js";
 import { type Clock, progressMeter } from "./progressMeter.js";
@@ -28,6 +29,7 @@ export interface RunStageOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: StageProgress) => void;
+  readonly onNews: (news: StageNews) => void;
 }
 
 /**
@@ -36,12 +38,12 @@ export interface RunStageOptions {
  */
 export async function runStage(
   stage: Stage,
-  { runFolder, files, clock, signal, onProgress }: RunStageOptions,
+  { runFolder, files, clock, signal, onProgress, onNews }: RunStageOptions,
 ): Promise<StageOutcome> {
   const folder = stageFolder(runFolder, stage);
   const started = clock.date();
   const attempt = await orUserError("begin a stage in", runFolder, () => beginAttempt(files, folder));
-  const metrics = openMetrics(files, join(attempt.folder, "metrics.jsonl"));
+  const metrics = openMetrics(files, join(attempt.folder, METRICS));
   const meter = progressMeter(clock);
   try {
     let diverged: DivergedError | undefined;
@@ -53,13 +55,14 @@ export async function runStage(
         progress: (step, total, note) =>
           onProgress({ step, total, ...meter(step, total), ...(note !== undefined && { note }) }),
         signal,
+        state: attemptState(files, { stage, folder, attempt, metrics, onNews }),
       });
     } catch (error) {
       if (!(error instanceof DivergedError)) throw error;
       diverged = error;
       await files.write(join(attempt.folder, DIVERGED), new TextEncoder().encode(divergedText(stage, error)));
     }
-    await metrics.close();
+    await metrics.flush();
     const finished = clock.date();
     const outcome = diverged === undefined ? "done" : "diverged";
     const manifest = await commitAttempt(files, stage, folder, attempt, { outcome, started, finished });
@@ -67,7 +70,7 @@ export async function runStage(
       ? { outcome: "done", seconds: manifest.durationSeconds }
       : { outcome: "diverged", message: diverged.message };
   } catch (error) {
-    await metrics.close().catch(() => {}); // the first error is the one to tell
+    await metrics.flush().catch(() => {}); // the first error is the one to tell
     await abandonAttempt(files, attempt).catch(() => {});
     if (signal.aborted && isAbort(error, signal)) return { outcome: "interrupted" };
     throw asUserError(error, `finish the stage "${stage.name}" in`, runFolder);

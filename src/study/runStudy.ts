@@ -70,11 +70,21 @@ export async function writeIfChanged(files: FileSystem, path: string, content: s
   await writeAtomically(files, path, bytes);
 }
 
-/** Files that a killed process was about to rename into place; nobody else writes while the run is held. */
+/** What killed processes were about to rename into place, and what attempts left at stages that are finished; nobody else writes while the run is held. */
 async function removeLeftovers(files: FileSystem, runFolder: string): Promise<void> {
   for (const folder of [runFolder, join(runFolder, "results")])
     await orUserError("clean up in", folder, async () => {
       if ((await files.kind(folder)) !== "folder") return;
       for (const name of await files.list(folder)) if (name.endsWith(".tmp")) await files.remove(join(folder, name));
     });
+  const stages = join(runFolder, "stages");
+  await orUserError("clean up in", stages, async () => {
+    if ((await files.kind(stages)) !== "folder") return;
+    const names = await files.list(stages);
+    const finished = new Set(names.filter((name) => !name.startsWith(".")));
+    for (const name of names) {
+      const stage = /^\.(.+)\.attempt-[0-9]+(\.state-[0-9]+)?(\.tmp)?$/.exec(name);
+      if (stage && (stage[3] !== undefined || finished.has(stage[1]!))) await files.remove(join(stages, name));
+    }
+  });
 }
