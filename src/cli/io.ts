@@ -1,3 +1,5 @@
+import { createInterface } from "node:readline";
+
 /** Where a command writes, from outside: the terminal, or a test's memory. */
 export interface Io {
   out(text: string): void;
@@ -8,6 +10,8 @@ export interface Io {
   readonly columns: number;
   /** Calls `handler` at Ctrl-C (and at a scheduler's SIGTERM), until the returned function is called. */
   onInterrupt(handler: () => void): () => void;
+  /** Asks a person to confirm; absent where nobody can be asked. */
+  readonly confirm?: (question: string) => Promise<boolean>;
   /** Ends the process at once. */
   quit(code: number): void;
   /** What the process exits with when the command returns; commands set it. */
@@ -34,9 +38,24 @@ export function processIo(): Io {
         process.off("SIGTERM", handler);
       };
     },
+    ...(process.stdin.isTTY === true && process.stderr.isTTY === true && { confirm }),
     quit: (code) => process.exit(code),
     exitCode: 0,
   };
+}
+
+/** Only "y" and "yes" are a yes; an end of input is a no. */
+async function confirm(question: string): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await new Promise<string>((done) => {
+      lines.once("close", () => done(""));
+      lines.question(`${question} [y/N] `, done);
+    });
+    return /^\s*y(es)?\s*$/i.test(answer);
+  } finally {
+    lines.close();
+  }
 }
 
 /**
@@ -56,6 +75,15 @@ export function formatDuration(seconds: number): string {
   if (minutes < 60) return whole % 60 === 0 ? `${minutes} min` : `${minutes} min ${whole % 60} s`;
   const rounded = Math.round(whole / 60);
   return rounded % 60 === 0 ? `${Math.floor(rounded / 60)} h` : `${Math.floor(rounded / 60)} h ${rounded % 60} min`;
+}
+
+/** "1.4 MiB": a size for people. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${unit === 0 || value >= 100 ? formatCount(value) : value.toPrecision(3)} ${units[unit]}`;
 }
 
 /** "2,250": a count for people. */

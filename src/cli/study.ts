@@ -17,9 +17,10 @@ import { engineSource } from "../study/engines.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import { planStages, type StudySummary } from "../study/graph.js";
 import { loadWorld } from "../study/loadWorld.js";
+import type { StudyObserver } from "../study/observer.js";
 import { openRun } from "../study/openRun.js";
 import { PRESETS } from "../study/presets.js";
-import { readRequests, requestedStages } from "../study/requests.js";
+import { mendRequests, readRequests, requestedStages } from "../study/requests.js";
 import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
 import { runConfigText } from "../study/runConfig.js";
 import { runStudy } from "../study/runStudy.js";
@@ -141,22 +142,25 @@ export async function runToEnd(
     summary = await runStudy(stages, {
       runFolder,
       configText,
-      begin: async () => begin?.(),
+      begin: async () => {
+        await mendRequests(runFolder);
+        await begin?.();
+      },
       observer: view.observer,
       signal: stop.signal,
       afterStage: async () => {
         // What is known so far, for whoever cannot wait; not so often that short stages wait for it.
         const begun = performance.now();
         if (begun - reportedAt < Math.max(REPORT_EVERY_MS, REPORT_SHARE * reportTook)) return;
-        await gatherResults(stages, runFolder);
-        await reportOf(runFolder, true);
+        await gatherResults(stages, runFolder, view.observer);
+        await reportOf(runFolder, view.observer);
         reportedAt = performance.now();
         reportTook = reportedAt - begun;
       },
-      finish: async ({ ran }) => {
+      finish: async () => {
         await finished?.();
-        await gatherResults(stages, runFolder);
-        report = await reportOf(runFolder, ran.length > 0);
+        await gatherResults(stages, runFolder, view.observer);
+        report = await reportOf(runFolder, view.observer);
       },
     });
   } finally {
@@ -170,8 +174,9 @@ export async function runToEnd(
 }
 
 /** The results of the stages, and the verdicts that follow from them. */
-async function gatherResults(stages: readonly Stage[], runFolder: string): Promise<void> {
-  await assembleResults(stages, runFolder);
+async function gatherResults(stages: readonly Stage[], runFolder: string, observer: StudyObserver): Promise<void> {
+  for (const path of await assembleResults(stages, runFolder))
+    observer({ type: "rejected", folder: join(runFolder, path), reason: `${path} was not that of the rows beside it` });
   await writeClaims(runFolder, await readStoredClaims(runFolder));
 }
 
@@ -193,10 +198,17 @@ async function printBehaviour(runFolder: string, io: Io): Promise<void> {
 }
 
 /** Writes the report where there is anything to report, and where it is not there already as it would be; its path. */
-async function reportOf(runFolder: string, changed: boolean): Promise<string | undefined> {
-  const path = join(runFolder, "report.html");
+async function reportOf(runFolder: string, observer: StudyObserver): Promise<string | undefined> {
   if ((await openRun(runFolder)).measures.length === 0) return undefined;
-  if (!changed && (await nodeFileSystem.kind(path)) === "file") return path;
+  const { checkReport, digestOfRun, readRun, REPORT_MANIFEST } = await import("../report/reportFiles.js");
+  const { present, damaged, from } = await checkReport(runFolder);
+  for (const { path, reason } of damaged) {
+    // Without its manifest a report was not finished, which is no damage.
+    const unfinished = path === REPORT_MANIFEST && (await nodeFileSystem.kind(join(runFolder, path))) === "absent";
+    if (!unfinished) observer({ type: "rejected", folder: join(runFolder, path), reason });
+  }
+  if (present && damaged.length === 0 && from === digestOfRun(await readRun(runFolder)))
+    return join(runFolder, "report.html");
   // Loaded when needed: figures and fonts would slow every other command down.
   const { writeReport } = await import("../report/report.js");
   return (await writeReport(runFolder)).html;

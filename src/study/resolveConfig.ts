@@ -7,6 +7,7 @@ import { type StudyConfig, studySchema } from "./config.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import { withDefaultOptions } from "./methodOptions.js";
 import { PRESETS } from "./presets.js";
+import { unbroken } from "./runConfigFile.js";
 
 /** Where a configuration comes from: a preset or a file, then changes in order of rising precedence. */
 export interface ConfigSource {
@@ -92,7 +93,7 @@ async function readConfigFile(path: string, files: FileSystem): Promise<Tree> {
   if (bytes.length > MAX_CONFIG_BYTES)
     throw new UserError(`${path} has ${bytes.length} bytes, too many for a configuration.`);
   // A run's own config.yaml can be given again: what it says of versions is no setting.
-  const { preset, versions: _, ...own } = parseTree(new TextDecoder().decode(bytes), path);
+  const { preset, versions: _, ...own } = parseTree(unbroken(bytes, path), path);
   if (preset === undefined) return own;
   if (typeof preset !== "string")
     throw new UserError(`${path}: preset must be one of ${Object.keys(PRESETS).join(", ")}.`);

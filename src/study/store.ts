@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { UserError } from "../errors.js";
 import { errorCode, type FileSystem } from "./fileSystem.js";
-import { checkStage, listOutputs, MANIFEST, type StageManifest, sealManifest, sha256 } from "./manifest.js";
+import { checkStage, listOutputs, MANIFEST, type StageManifest, sealManifest } from "./manifest.js";
 import { type Stage, stageFolderName, stageIdentity } from "./stage.js";
 
 /** A stage that is being made: its own folder, beside the finished ones, under a name no reader takes for a stage. */
@@ -77,8 +77,7 @@ export async function commitAttempt(
   const found = await listOutputs(files, attempt.folder);
   const outputs = [];
   for (const path of found.files) {
-    const bytes = await files.read(join(attempt.folder, path));
-    outputs.push({ path, size: bytes.length, sha256: sha256(bytes) });
+    outputs.push({ path, ...(await files.digest(join(attempt.folder, path))) });
     await files.sync(join(attempt.folder, path));
   }
   const manifest = sealManifest({
