@@ -16,14 +16,8 @@ beforeAll(async () => {
   expect((await study()).code).toBe(0);
   // Something that was asked for afterwards, so that the run has a request too.
   const asked = await nullscope(
-    "attack",
-    "ssft-medium",
-    "--with",
-    "prefix",
-    "--run",
-    "whole",
-    "--runs",
-    join(folder, "runs"),
+    ...["attack", "whole", "--runs", join(folder, "runs"), "--checkpoint", "ssft-medium"],
+    ...["--attack", "prefix", "--samples", "8"],
   );
   expect(asked.err).toBe("");
   expect((await study()).code).toBe(0);
