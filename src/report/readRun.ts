@@ -1,12 +1,12 @@
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { parse } from "yaml";
 import { UserError } from "../errors.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import { readManifest, readOutput } from "../study/manifest.js";
 import type { Example, ResultRow } from "../study/results.js";
 import { CONFIG_FILE, readRunConfig } from "../study/runConfigFile.js";
 import { readSealedJson } from "../study/seal.js";
+import { parseStrictYaml } from "../study/strictYaml.js";
 import { asClaim, type ClaimVerdict } from "./claims.js";
 
 /** The verdicts' file has a schema of its own. */
@@ -92,7 +92,7 @@ async function readConfig(runFolder: string): Promise<unknown> {
     throw error;
   }
   try {
-    return parse(text, { logLevel: "error" });
+    return parseStrictYaml(text, path);
   } catch (error) {
     throw new UserError(`${path} is not readable YAML (${firstLine(error)}). Restore it, or run the study again.`);
   }

@@ -1,5 +1,4 @@
 import { basename, join, resolve } from "node:path";
-import { parse } from "yaml";
 import { UserError } from "../errors.js";
 import { type ClaimsResults, readClaims } from "./claims/file.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
@@ -7,6 +6,7 @@ import { checkStage, type StageManifest } from "./manifest.js";
 import type { ResultRow } from "./results.js";
 import { readResults } from "./resultsFiles.js";
 import { readRunConfig } from "./runConfigFile.js";
+import { parseStrictYaml } from "./strictYaml.js";
 
 /** Values that rows must have: `{ metric: "tau", block: [2, 3] }`; of a list any; `undefined`: the field must be absent. */
 export type RowFilter = {
@@ -105,7 +105,7 @@ export function filterRows(rows: readonly ResultRow[], filter: RowFilter): Resul
 
 function parseConfig(text: string, folder: string): unknown {
   try {
-    return parse(text, { logLevel: "error" });
+    return parseStrictYaml(text, "config.yaml");
   } catch {
     throw new UserError(`${join(folder, "config.yaml")} is not valid YAML; run the study again, it rewrites the file.`);
   }

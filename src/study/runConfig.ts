@@ -36,6 +36,6 @@ export function runConfigText(config: StudyConfig, claims: readonly RecordedClai
   const recorded = claims.map(({ file, sha256 }) => ({ file, sha256 }));
   const all = { ...versions(), ...(recorded.length > 0 && { claims: recorded }) };
   return sealYaml(
-    `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: all })}`,
+    `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: all }, { aliasDuplicateObjects: false })}`,
   );
 }

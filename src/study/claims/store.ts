@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { parse } from "yaml";
 import { UserError } from "../../errors.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "../fileSystem.js";
 import type { RecordedClaims } from "../runConfig.js";
 import { readRunConfig } from "../runConfigFile.js";
 import { writeIfChanged } from "../runStudy.js";
+import { parseStrictYaml } from "../strictYaml.js";
 import { type ClaimsFile, parseClaims, sha256 } from "./load.js";
 
 /** What `config.yaml` records of claims. */
@@ -31,7 +31,7 @@ export async function readRecordedClaims(
 ): Promise<RecordedClaims[]> {
   let config: unknown;
   try {
-    config = parse(await readRunConfig(runFolder, files), { logLevel: "error" });
+    config = parseStrictYaml(await readRunConfig(runFolder, files), "config.yaml");
   } catch {
     return []; // unreadable, damaged or no YAML: the study says so
   }
