@@ -1,5 +1,16 @@
 import { createInterface } from "node:readline";
 
+/** What asks a command to stop: Ctrl-C, a scheduler, a terminal that was closed, a reader that went away. */
+export type Interrupt = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGPIPE";
+
+/** 128 + the number of the signal, as every shell has it. */
+export const INTERRUPT_EXIT: Readonly<Record<Interrupt, number>> = {
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGPIPE: 141,
+  SIGTERM: 143,
+};
+
 /** Where a command writes, from outside: the terminal, or a test's memory. */
 export interface Io {
   out(text: string): void;
@@ -8,8 +19,8 @@ export interface Io {
   readonly terminal: boolean;
   /** Width of the terminal, in characters. */
   readonly columns: number;
-  /** Calls `handler` at Ctrl-C (and at a scheduler's SIGTERM), until the returned function is called. */
-  onInterrupt(handler: () => void): () => void;
+  /** Calls `handler` when the command is asked to stop, until the returned function is called. */
+  onInterrupt(handler: (by: Interrupt) => void): () => void;
   /** Asks a person to confirm; absent where nobody can be asked. */
   readonly confirm?: (question: string) => Promise<boolean>;
   /** Ends the process at once. */
@@ -18,30 +29,53 @@ export interface Io {
   exitCode: number;
 }
 
-/** The process's own terminal. */
+/**
+ * The process's own terminal. What can no longer be written, because the terminal was closed or the reader went away, is dropped: a command that
+ * listens for interrupts is told of a reader that went away, as of an interrupt; any other ends.
+ */
 export function processIo(): Io {
-  // A reader that goes away (`nullscope results quick | head`) is no error of ours.
+  const handlers = new Set<(by: Interrupt) => void>();
+  const interrupted = (by: Interrupt) => {
+    for (const handler of [...handlers]) handler(by);
+  };
+  const lost = { out: false, err: false };
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    if (lost.out) return; // every write that is under way fails; once is enough
+    lost.out = true;
+    if (handlers.size > 0) {
+      if (error.code === "EPIPE") interrupted("SIGPIPE");
+      return;
+    }
+    if (error.code === "EPIPE") process.exit(io.exitCode); // `nullscope results quick | head` is no error of ours
+    io.err(`nullscope: the output cannot be written (${error.code ?? error.message}).\n`);
+    process.exit(1);
   });
-  return {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+  process.stderr.on("error", () => {
+    lost.err = true;
+  });
+  // Without a terminal of its own (nohup, setsid, a service) a process goes on when somebody's terminal is closed.
+  const hangsUp = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  const listeners = (["SIGINT", "SIGTERM", "SIGHUP"] as const).map(
+    (signal) => [signal, () => (signal !== "SIGHUP" || hangsUp) && interrupted(signal)] as const,
+  );
+  const io: Io = {
+    out: (text) => void (lost.out || process.stdout.write(text)),
+    err: (text) => void (lost.err || process.stderr.write(text)),
     terminal: process.stdout.isTTY === true,
     columns: process.stdout.columns ?? 80,
     onInterrupt: (handler) => {
-      process.on("SIGINT", handler);
-      process.on("SIGTERM", handler);
+      if (handlers.size === 0) for (const [signal, listener] of listeners) process.on(signal, listener);
+      handlers.add(handler);
       return () => {
-        process.off("SIGINT", handler);
-        process.off("SIGTERM", handler);
+        handlers.delete(handler);
+        if (handlers.size === 0) for (const [signal, listener] of listeners) process.off(signal, listener);
       };
     },
     ...(process.stdin.isTTY === true && process.stderr.isTTY === true && { confirm }),
     quit: (code) => process.exit(code),
     exitCode: 0,
   };
+  return io;
 }
 
 /** Only "y" and "yes" are a yes; an end of input is a no. */

@@ -25,12 +25,14 @@ import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
 import { runConfigText } from "../study/runConfig.js";
 import { runStudy } from "../study/runStudy.js";
 import type { Stage } from "../study/stage.js";
+import type { StudyJob } from "../study/workers/messages.js";
+import { workerPool, workersFor } from "../study/workers/workerPool.js";
 import { claimsTable } from "./claims.js";
-import { clean, type Io } from "./io.js";
-import { gather, wholeNumber } from "./options.js";
+import { clean, INTERRUPT_EXIT, type Interrupt, type Io } from "./io.js";
+import { type EngineOptions, gather, threadsOption, wholeNumber, workersOption } from "./options.js";
 import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
 
-interface StudyOptions extends Omit<ConfigSource, "source"> {
+interface StudyOptions extends Omit<ConfigSource, "source">, EngineOptions {
   readonly runs: string;
   readonly json?: true;
   readonly plan?: true;
@@ -42,9 +44,6 @@ const DIVERGED_EXIT = 3;
 const REPORT_EVERY_MS = 10_000;
 /** And so seldom that no more than one part in this many goes into it. */
 const REPORT_SHARE = 20;
-/** 128 + SIGINT, as every shell has it. */
-const INTERRUPTED_EXIT = 130;
-
 /** Adds `nullscope study`. */
 export function registerStudy(program: Command, io: Io): void {
   program
@@ -58,11 +57,8 @@ export function registerStudy(program: Command, io: Io): void {
     .option("--seeds <n>", "repeat with this many seeds", wholeNumber("--seeds", 1, 1000))
     .option("--seed <s>", "the first seed", wholeNumber("--seed", 0, 0xffffffff))
     .option("--runs <dir>", "folder of the runs", "runs")
-    .option(
-      "--threads <n>",
-      "threads of the engine; the results do not depend on it",
-      wholeNumber("--threads", 1, 1024),
-    )
+    .addOption(threadsOption)
+    .addOption(workersOption)
     .option("--device <device>", "cpu, webgpu, cuda, or auto: webgpu where there is a graphics adapter, else cpu")
     .option("--claims <file>", "decide these claims, not the configuration's; may be repeated", gather)
     .option("--json", "print events for machines, one JSON object a line")
@@ -92,10 +88,12 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   const claims = await loadClaims(config.claims);
   const engine = engineSource(config);
   const own = buildStudy(config, world, engine);
-  const stages = [...own, ...requestedStages(config, world, own, await readRequests(runFolder), engine)];
+  const requests = await readRequests(runFolder);
+  const stages = [...own, ...requestedStages(config, world, own, requests, engine)];
+  const workers = options.workers ?? workersFor(config, stages);
 
   if (options.plan) {
-    const plan = await planStages(stages, runFolder, nodeFileSystem);
+    const plan = await planStages(stages, runFolder, nodeFileSystem, workers);
     io.out(options.json ? `${JSON.stringify({ event: "plan", ...planJson(plan) })}\n` : formatPlan(plan));
     return;
   }
@@ -103,6 +101,7 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   const recorded = recordedClaims(claims);
   const before = await readRecordedClaims(runFolder);
   await runToEnd(stages, runFolder, runConfigText(config, recorded), options.json === true, io, {
+    workers: { count: workers, job: { config, requests, runFolder } },
     begin: async () => {
       await storeClaims(runFolder, claims);
       if (before.length > 0 && JSON.stringify(before) !== JSON.stringify(recorded))
@@ -113,8 +112,10 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   });
 }
 
-/** What a command does in its own way at the end of its stages. */
+/** What a command does in its own way before, during and at the end of its stages. */
 export interface EndOfRun {
+  /** Processes that run the stages of this job; this process runs them, one after another, where there is one or none. */
+  readonly workers?: { readonly count: number; readonly job: StudyJob };
   /** Runs before the first stage, while the run is held. */
   readonly begin?: () => Promise<void>;
   /** Runs while the run is held, before the results are gathered; not after an interruption. */
@@ -130,10 +131,14 @@ export async function runToEnd(
   configText: string,
   json: boolean,
   io: Io,
-  { begin, finished, answer = printAnswers }: EndOfRun = {},
+  { workers, begin, finished, answer = printAnswers }: EndOfRun = {},
 ): Promise<void> {
   const view = json ? jsonView(io) : linesView(io);
-  const stop = stopAtCtrlC(io);
+  const pool =
+    workers !== undefined && workers.count > 1
+      ? workerPool(() => workers.job, { threads: workers.job.config.threads })
+      : undefined;
+  const stop = stopWhenAsked(io);
   let summary: StudySummary;
   let report: string | undefined;
   let reportedAt = performance.now();
@@ -148,6 +153,8 @@ export async function runToEnd(
       },
       observer: view.observer,
       signal: stop.signal,
+      atOnce: pool && workers?.count,
+      runner: pool?.runner,
       afterStage: async () => {
         // What is known so far, for whoever cannot wait; not so often that short stages wait for it.
         const begun = performance.now();
@@ -164,13 +171,14 @@ export async function runToEnd(
       },
     });
   } finally {
+    pool?.close();
     view.close();
     stop.release();
   }
   if (json)
     io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
   if (!json && !summary.interrupted) await answer(runFolder, io);
-  conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), io);
+  conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), stop.by(), io);
 }
 
 /** The results of the stages, and the verdicts that follow from them. */
@@ -214,24 +222,42 @@ async function reportOf(runFolder: string, observer: StudyObserver): Promise<str
   return (await writeReport(runFolder)).html;
 }
 
-/** The first Ctrl-C asks the stage in hand to stop; the second ends the process. */
-function stopAtCtrlC(io: Io): { signal: AbortSignal; release: () => void } {
+/**
+ * The first Ctrl-C, SIGTERM, closed terminal or closed pipe asks the stages in hand to stop after the step in hand and to save it; Ctrl-C after
+ * any of these ends the process.
+ */
+function stopWhenAsked(io: Io): { signal: AbortSignal; by: () => Interrupt | undefined; release: () => void } {
   const controller = new AbortController();
-  const release = io.onInterrupt(() => {
-    if (controller.signal.aborted) return io.quit(INTERRUPTED_EXIT);
+  let asked: Interrupt | undefined;
+  const release = io.onInterrupt((by) => {
+    if (asked !== undefined) {
+      if (by === "SIGINT") io.quit(INTERRUPT_EXIT[by]);
+      return; // a scheduler says it twice, and a terminal that is closed breaks its pipes as well
+    }
+    asked = by;
     controller.abort(new UserError("The study was stopped."));
-    io.err("\nnullscope: stopping after the step in hand; press Ctrl-C again to stop now.\n");
+    io.err(
+      by === "SIGINT"
+        ? "\nnullscope: stopping after the step in hand; press Ctrl-C again to stop now.\n"
+        : `nullscope: ${STOPPED_BY[by]}, stopping after the step in hand.\n`,
+    );
   });
-  return { signal: controller.signal, release };
+  return { signal: controller.signal, by: () => asked, release };
 }
 
+const STOPPED_BY: Readonly<Record<Exclude<Interrupt, "SIGINT">, string>> = {
+  SIGTERM: "SIGTERM came",
+  SIGHUP: "the terminal was closed",
+  SIGPIPE: "nobody reads the output any more",
+};
+
 /** The last words, and the exit code. @param product the path to look at, for people. */
-function conclude(summary: StudySummary, product: string | undefined, io: Io): void {
+function conclude(summary: StudySummary, product: string | undefined, by: Interrupt | undefined, io: Io): void {
   if (summary.interrupted) {
     io.err(
-      "nullscope: stopped; finished stages are kept. Run the same command to go on: the stage in hand restarts from its beginning.\n",
+      "nullscope: stopped; finished stages are kept, and training goes on after its last step. Run the same command to go on.\n",
     );
-    io.exitCode = INTERRUPTED_EXIT;
+    io.exitCode = INTERRUPT_EXIT[by ?? "SIGINT"];
     return;
   }
   if (summary.diverged.length > 0) {

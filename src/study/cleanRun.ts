@@ -25,7 +25,7 @@ export async function leftovers(
     void found.push({ path, why, bytes: await bytesBelow(files, join(runFolder, path)) });
   const stages = await namesIn(files, join(runFolder, "stages"));
   for (const name of stages) {
-    const attempt = /^\.(.+?)\.attempt-[0-9]+$/.exec(name)?.[1];
+    const attempt = /^\.(.+?)\.attempt-[0-9]+(?:\.state-[0-9]+)?(?:\.tmp)?$/.exec(name)?.[1];
     if (attempt === undefined) {
       if (name.startsWith(".")) continue;
       if (named !== undefined && !named.has(name) && /^[a-z0-9-]+-[0-9a-f]{12}$/.test(name))

@@ -57,7 +57,8 @@ export const nodeFileSystem: FileSystem = {
   append: (path, bytes) => put(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, bytes),
   link,
   rename,
-  remove: (path) => rm(path, { recursive: true, force: true }),
+  // Tried again when an old attempt, about to lose, still writes into the folder.
+  remove: (path) => rm(path, { recursive: true, force: true, maxRetries: 3 }),
   sync,
 };
 

@@ -53,7 +53,8 @@ export async function listOutputs(files: FileSystem, folder: string): Promise<{ 
       if (kind === "folder") {
         found.folders.push(path);
         await walk(path);
-      } else if (kind !== "file") throw new Error(`a stage may write files and folders only, but ${path} is neither`);
+      } else if (kind === "absent") throw Object.assign(new Error(`${path} was deleted meanwhile`), { code: "ENOENT" });
+      else if (kind !== "file") throw new Error(`a stage may write files and folders only, but ${path} is neither`);
       else if (path !== MANIFEST) found.files.push(path);
     }
   };

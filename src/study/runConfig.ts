@@ -4,11 +4,7 @@ import type { StudyConfig } from "./config.js";
 import { sealYaml } from "./seal.js";
 
 /** Versions of what computes: numbers may differ in their last digits between two of them. */
-export interface Versions {
-  readonly nullscope: string;
-  readonly node: string;
-  readonly onnxruntime: string;
-}
+export type Versions = Readonly<Record<"nullscope" | "node" | "onnxruntime", string>>;
 
 /** Which claims a run is to decide, fixed before its first stage. */
 export interface RecordedClaims {

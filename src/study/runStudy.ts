@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type FileSystem, nodeFileSystem, orUserError, writeAtomically } from "./fileSystem.js";
-import { runStages, type StudySummary } from "./graph.js";
+import { runStages, type StageRunner, type StudySummary } from "./graph.js";
 import { lockRun } from "./lock.js";
 import type { StudyObserver } from "./observer.js";
 import { type Clock, systemClock } from "./progressMeter.js";
@@ -22,6 +22,9 @@ export interface RunStudyOptions {
   readonly finish?: (summary: StudySummary) => Promise<unknown>;
   /** Runs after each stage that was committed, while the run is held. */
   readonly afterStage?: (stage: Stage) => Promise<void>;
+  /** How many stages may run at a time, and who runs them: one, by this process, by default. */
+  readonly atOnce?: number | undefined;
+  readonly runner?: StageRunner | undefined;
   readonly files?: FileSystem;
   readonly clock?: Clock;
 }
@@ -54,6 +57,8 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
       observer,
       signal,
       clock,
+      atOnce: options.atOnce,
+      runner: options.runner,
       afterStage:
         options.afterStage &&
         ((stage) => orUserError("write the results in", runFolder, async () => options.afterStage?.(stage))),
@@ -73,11 +78,21 @@ export async function writeIfChanged(files: FileSystem, path: string, content: s
   return true;
 }
 
-/** Files that a killed process was about to rename into place; nobody else writes while the run is held. */
+/** What killed processes were about to rename into place, and what attempts left at stages that are finished; nobody else writes while the run is held. */
 async function removeLeftovers(files: FileSystem, runFolder: string): Promise<void> {
   for (const folder of [runFolder, join(runFolder, "results")])
     await orUserError("clean up in", folder, async () => {
       if ((await files.kind(folder)) !== "folder") return;
       for (const name of await files.list(folder)) if (name.endsWith(".tmp")) await files.remove(join(folder, name));
     });
+  const stages = join(runFolder, "stages");
+  await orUserError("clean up in", stages, async () => {
+    if ((await files.kind(stages)) !== "folder") return;
+    const names = await files.list(stages);
+    const finished = new Set(names.filter((name) => !name.startsWith(".")));
+    for (const name of names) {
+      const stage = /^\.(.+)\.attempt-[0-9]+(\.state-[0-9]+)?(\.tmp)?$/.exec(name);
+      if (stage && (stage[3] !== undefined || finished.has(stage[1]!))) await files.remove(join(stages, name));
+    }
+  });
 }
