@@ -1,12 +1,12 @@
 import { UserError } from "../errors.js";
 import type { StageNews } from "./attemptState.js";
 import { type FileSystem, orUserError } from "./fileSystem.js";
-import { checkStage } from "./manifest.js";
 import type { PlannedStage, StudyObserver, StudyPlan } from "./observer.js";
 import type { Clock } from "./progressMeter.js";
 import { divergedMessage, runStage, type StageOutcome, type StageProgress } from "./runStage.js";
 import { type Stage, stageIdentity } from "./stage.js";
 import { stageFolder } from "./store.js";
+import { checkStages, rememberVerified } from "./verified.js";
 
 /** Runs one stage to its commit, in this process or in another. @throws what ended it, when that is no outcome. */
 export type StageRunner = (
@@ -73,17 +73,17 @@ interface Found extends PlannedStage {
   readonly damage: string | undefined;
 }
 
-async function findStages(stages: readonly Stage[], runFolder: string, files: FileSystem): Promise<Found[]> {
-  const found: Found[] = [];
-  for (const stage of inDependencyOrder(stages)) {
-    const identity = stageIdentity(stage);
-    const folder = stageFolder(runFolder, stage);
-    const check = await checkStage(files, folder, identity);
+async function findStages(stages: readonly Stage[], runFolder: string, files: FileSystem) {
+  const ordered = inDependencyOrder(stages);
+  const checked = await checkStages(ordered, runFolder, files);
+  const found = ordered.map((stage): Found => {
+    const check = checked.checks.get(stage)!;
     const outcome = check.state === "whole" ? check.manifest.outcome : undefined;
     const damage = check.state === "damaged" ? check.reason : undefined;
-    found.push({ stage, identity, folder, done: outcome !== undefined, outcome, damage });
-  }
-  return found;
+    const folder = stageFolder(runFolder, stage);
+    return { stage, identity: stageIdentity(stage), folder, done: outcome !== undefined, outcome, damage };
+  });
+  return { found, checked };
 }
 
 function planOf(found: readonly Found[], runFolder: string, atOnce: number): StudyPlan {
@@ -117,7 +117,7 @@ export async function planStages(
   atOnce = 1,
 ): Promise<StudyPlan> {
   return orUserError("read the run", runFolder, async () =>
-    planOf(await findStages(stages, runFolder, files), runFolder, atOnce),
+    planOf((await findStages(stages, runFolder, files)).found, runFolder, atOnce),
   );
 }
 
@@ -128,7 +128,8 @@ export async function planStages(
  */
 export async function runStages(stages: readonly Stage[], options: RunStagesOptions): Promise<StudySummary> {
   const { runFolder, files, observer, signal, atOnce = 1, runner = inThisProcess(options) } = options;
-  const found = await orUserError("read the run", runFolder, () => findStages(stages, runFolder, files));
+  const { found, checked } = await orUserError("read the run", runFolder, () => findStages(stages, runFolder, files));
+  await orUserError("write to", runFolder, () => rememberVerified(runFolder, checked, files));
   for (const { folder, damage } of found)
     if (damage !== undefined) observer({ type: "rejected", folder, reason: damage });
   observer({ type: "plan", plan: planOf(found, runFolder, atOnce) });

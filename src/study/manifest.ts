@@ -101,8 +101,16 @@ export async function readManifest(files: FileSystem, folder: string, identity?:
   return { state: "whole", manifest };
 }
 
-/** Every file of a stage that differs from its manifest, is missing, or is not in it; each file is hashed. */
-export async function damagedOutputs(files: FileSystem, folder: string, manifest: StageManifest): Promise<Damage[]> {
+/**
+ * Every file of a stage that differs from its manifest, is missing, or is not in it; each file is hashed.
+ * @param hash false: what is in the files is known, only their names are looked at.
+ */
+export async function damagedOutputs(
+  files: FileSystem,
+  folder: string,
+  manifest: StageManifest,
+  { hash = true } = {},
+): Promise<Damage[]> {
   const found: Damage[] = [];
   const listed = new Set(manifest.outputs.map((output) => output.path));
   try {
@@ -114,7 +122,7 @@ export async function damagedOutputs(files: FileSystem, folder: string, manifest
       reason: `it cannot be listed (${error instanceof Error ? error.message : String(error)})`,
     });
   }
-  for (const output of manifest.outputs) {
+  for (const output of hash ? manifest.outputs : []) {
     const reason = await outputFault(files, folder, output);
     if (reason !== undefined) found.push({ path: output.path, reason });
   }
