@@ -44,7 +44,7 @@ export async function runStage(
 ): Promise<StageOutcome> {
   const folder = stageFolder(runFolder, stage);
   const started = clock.date();
-  await refuseDamagedInputs(stage, runFolder, files);
+  await orUserError("read what a stage needs in", runFolder, () => refuseDamagedInputs(stage, runFolder, files));
   const attempt = await orUserError("begin a stage in", runFolder, () => beginAttempt(files, folder));
   const metrics = openMetrics(files, join(attempt.folder, METRICS));
   const meter = progressMeter(clock);
