@@ -22,7 +22,7 @@ function printable(text: string): string {
       ? line
       : `${line.slice(0, MOST_CHARACTERS - LAST_CHARACTERS)} ... ${line.slice(-LAST_CHARACTERS)}`;
   return cut.replace(
-    /[\p{Cc}\p{Cs}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
+    /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );
 }

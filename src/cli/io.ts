@@ -97,7 +97,20 @@ async function confirm(question: string): Promise<boolean> {
  * without marks that turn the direction of writing. Line feeds and tabs become spaces.
  */
 export function clean(text: string): string {
-  return text.replace(/[\n\t]+/g, " ").replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "");
+  return text.replace(/[\n\t]+/g, " ").replace(/[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, "");
+}
+
+/** A value as JSON in which nothing moves a terminal either: what JSON lets stand of the characters that `clean` removes is written as \u.... */
+export function jsonText(value: unknown): string {
+  return jsonSafe(JSON.stringify(value));
+}
+
+/** The same for a text that is JSON already. */
+export function jsonSafe(json: string): string {
+  return json.replace(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** "8 s", "4 min 10 s", "2 h 5 min": a duration for people. */

@@ -28,7 +28,7 @@ import type { Stage } from "../study/stage.js";
 import type { StudyJob } from "../study/workers/messages.js";
 import { workerPool, workersFor } from "../study/workers/workerPool.js";
 import { claimsTable } from "./claims.js";
-import { clean, INTERRUPT_EXIT, type Interrupt, type Io } from "./io.js";
+import { clean, INTERRUPT_EXIT, type Interrupt, type Io, jsonText } from "./io.js";
 import { type EngineOptions, gather, threadsOption, wholeNumber, workersOption } from "./options.js";
 import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
 
@@ -94,7 +94,7 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
 
   if (options.plan) {
     const plan = await planStages(stages, runFolder, nodeFileSystem, workers);
-    io.out(options.json ? `${JSON.stringify({ event: "plan", ...planJson(plan) })}\n` : formatPlan(plan));
+    io.out(options.json ? `${jsonText({ event: "plan", ...planJson(plan) })}\n` : formatPlan(plan));
     return;
   }
 
@@ -175,8 +175,7 @@ export async function runToEnd(
     view.close();
     stop.release();
   }
-  if (json)
-    io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
+  if (json) io.out(`${jsonText({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
   if (!json && !summary.interrupted) await answer(runFolder, io);
   conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), stop.by(), io);
 }

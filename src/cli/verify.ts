@@ -4,7 +4,7 @@ import { nodeFileSystem } from "../study/fileSystem.js";
 import type { Damage } from "../study/manifest.js";
 import { openRunForCheck } from "../study/openRun.js";
 import { verifyRun } from "../study/verifyRun.js";
-import { clean, formatCount, type Io } from "./io.js";
+import { clean, formatCount, type Io, jsonText } from "./io.js";
 import { findRun } from "./options.js";
 
 /** Exit code of a run in which something is damaged. */
@@ -34,7 +34,7 @@ Examples:
       const report = await reportDamage(folder);
       const all = [...damaged, ...report.damaged];
       const looked = files + report.files;
-      if (options.json) io.out(`${JSON.stringify({ run: folder, stages, files: looked, damaged: all })}\n`);
+      if (options.json) io.out(`${jsonText({ run: folder, stages, files: looked, damaged: all })}\n`);
       else {
         for (const { path, reason } of all) io.out(`DAMAGED ${clean(path)}: ${clean(reason)}\n`);
         io.out(
