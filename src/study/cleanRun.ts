@@ -27,6 +27,7 @@ export async function leftovers(
   for (const name of stages) {
     const attempt = /^\.(.+?)\.attempt-[0-9]+(?:\.state-[0-9]+)?(?:\.tmp)?$/.exec(name)?.[1];
     if (attempt === undefined) {
+      if (/^\..+\.removed\.tmp$/.test(name)) await add(`stages/${name}`, "a temporary file");
       if (name.startsWith(".")) continue;
       if (named !== undefined && !named.has(name) && /^[a-z0-9-]+-[0-9a-f]{12}$/.test(name))
         await add(`stages/${name}`, "a stage of an earlier configuration");

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { UserError } from "../errors.js";
 import { canonicalJson, type JsonValue } from "./canonicalJson.js";
 import { errorCode, type FileSystem } from "./fileSystem.js";
+import { readSealedJson, sealJson } from "./seal.js";
 
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -67,7 +68,8 @@ export type StageCheck =
   | { readonly state: "absent" }
   /** `path`: of the file that is wrong, from the stage's folder; the manifest where the folder as a whole is. */
   | { readonly state: "damaged"; readonly path: string; readonly reason: string }
-  | { readonly state: "whole"; readonly manifest: StageManifest };
+  /** `removed`: outputs that are gone on purpose; empty where only the manifest was read. */
+  | { readonly state: "whole"; readonly manifest: StageManifest; readonly removed: readonly string[] };
 
 /** One file of a stage that is not what its manifest says. */
 export interface Damage {
@@ -98,35 +100,67 @@ export async function readManifest(files: FileSystem, folder: string, identity?:
   if (sha256(canonicalJson(fields as JsonValue)) !== seal || `${JSON.stringify(json, null, 2)}\n` !== text)
     return damaged("its manifest.json was changed after it was written");
   if (identity !== undefined && manifest.identity !== identity) return damaged("its manifest.json is of another stage");
-  return { state: "whole", manifest };
+  return { state: "whole", manifest, removed: [] };
+}
+
+/** Beside a manifest: outputs that were removed on purpose, so that a stage without them is not a damaged one. */
+export const REMOVED = "removed.json";
+
+const removedSchema = z.strictObject({ schema: z.literal("nullscope/removed@1"), paths: z.array(z.string()) });
+
+/** The text of a stage's `removed.json`. */
+export const removedText = (paths: readonly string[]): string =>
+  sealJson(`${JSON.stringify({ schema: "nullscope/removed@1", paths }, null, 2)}\n`);
+
+/** A stage's outputs against its manifest. */
+export interface OutputsCheck {
+  /** Every file that differs, is missing, or is not in the manifest. */
+  readonly damaged: readonly Damage[];
+  /** Outputs that are gone because they were removed on purpose. */
+  readonly removed: readonly string[];
 }
 
 /**
- * Every file of a stage that differs from its manifest, is missing, or is not in it; each file is hashed.
+ * Looks at every output of a stage; each is hashed.
  * @param hash false: what is in the files is known, only their names are looked at.
  */
-export async function damagedOutputs(
+export async function checkOutputs(
   files: FileSystem,
   folder: string,
   manifest: StageManifest,
   { hash = true } = {},
-): Promise<Damage[]> {
-  const found: Damage[] = [];
+): Promise<OutputsCheck> {
+  const damaged: Damage[] = [];
   const listed = new Set(manifest.outputs.map((output) => output.path));
+  let present: ReadonlySet<string> = new Set();
+  let allowed: ReadonlySet<string> = new Set();
   try {
-    for (const path of (await listOutputs(files, folder)).files)
-      if (!listed.has(path)) found.push({ path, reason: `${path} is not in its manifest` });
+    present = new Set((await listOutputs(files, folder)).files);
+    for (const path of present)
+      if (path === REMOVED) allowed = await removedPaths(files, folder);
+      else if (!listed.has(path)) damaged.push({ path, reason: `${path} is not in its manifest` });
   } catch (error) {
-    found.push({
-      path: MANIFEST,
-      reason: `it cannot be listed (${error instanceof Error ? error.message : String(error)})`,
-    });
+    if (error instanceof UserError) damaged.push({ path: REMOVED, reason: error.message });
+    else {
+      const reason = `it cannot be listed (${error instanceof Error ? error.message : String(error)})`;
+      damaged.push({ path: MANIFEST, reason });
+    }
   }
+  const removed = [...allowed].filter((path) => listed.has(path) && !present.has(path));
   for (const output of hash ? manifest.outputs : []) {
+    if (removed.includes(output.path)) continue;
     const reason = await outputFault(files, folder, output);
-    if (reason !== undefined) found.push({ path: output.path, reason });
+    if (reason !== undefined) damaged.push({ path: output.path, reason });
   }
-  return found;
+  return { damaged, removed };
+}
+
+/** What `removed.json` says. @throws UserError where it is not as it was written. */
+async function removedPaths(files: FileSystem, folder: string): Promise<ReadonlySet<string>> {
+  const json = await readSealedJson(files, join(folder, REMOVED), "run the study again, it makes the stage anew");
+  const parsed = removedSchema.safeParse(json);
+  if (!parsed.success) throw new UserError(`${REMOVED} is no list of removed files of this version.`);
+  return new Set(parsed.data.paths);
 }
 
 type Output = StageManifest["outputs"][number];
@@ -151,8 +185,8 @@ function mismatch(output: Output, found: Omit<Output, "path">): string | undefin
 export async function checkStage(files: FileSystem, folder: string, identity?: string): Promise<StageCheck> {
   const read = await readManifest(files, folder, identity);
   if (read.state !== "whole") return read;
-  const [first] = await damagedOutputs(files, folder, read.manifest);
-  return first === undefined ? read : { state: "damaged", ...first };
+  const { damaged, removed } = await checkOutputs(files, folder, read.manifest);
+  return damaged[0] === undefined ? { ...read, removed } : { state: "damaged", ...damaged[0] };
 }
 
 /**

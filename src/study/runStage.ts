@@ -84,9 +84,9 @@ export async function runStage(
 async function refuseDamagedInputs(stage: Stage, runFolder: string, files: FileSystem): Promise<void> {
   for (const input of stage.inputs) {
     const check = await checkStage(files, stageFolder(runFolder, input), stageIdentity(input));
-    if (check.state === "whole") continue;
+    if (check.state === "whole" && check.removed.length === 0) continue;
     await forgetVerified(runFolder, files);
-    const reason = check.state === "absent" ? "it is gone" : check.reason;
+    const reason = check.state === "damaged" ? check.reason : "it is gone";
     throw new UserError(
       `The stage "${input.name}" of ${runFolder}, which "${stage.name}" needs, was damaged after it was verified (${reason}); run the same command again, it is made again.`,
     );

@@ -25,6 +25,8 @@ export interface RunStudyOptions {
   /** How many stages may run at a time, and who runs them: one, by this process, by default. */
   readonly atOnce?: number | undefined;
   readonly runner?: StageRunner | undefined;
+  /** Also makes again what was removed from finished stages to save space. */
+  readonly restore?: boolean | undefined;
   readonly files?: FileSystem;
   readonly clock?: Clock;
 }
@@ -59,6 +61,7 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
       clock,
       atOnce: options.atOnce,
       runner: options.runner,
+      restore: options.restore,
       afterStage:
         options.afterStage &&
         ((stage) => orUserError("write the results in", runFolder, async () => options.afterStage?.(stage))),
@@ -92,6 +95,7 @@ async function removeLeftovers(files: FileSystem, runFolder: string): Promise<vo
     const finished = new Set(names.filter((name) => !name.startsWith(".")));
     for (const name of names) {
       const stage = /^\.(.+)\.attempt-[0-9]+(\.state-[0-9]+)?(\.tmp)?$/.exec(name);
+      if (/^\..+\.removed\.tmp$/.test(name)) await files.remove(join(stages, name));
       if (stage && (stage[3] !== undefined || finished.has(stage[1]!))) await files.remove(join(stages, name));
     }
   });

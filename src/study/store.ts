@@ -110,8 +110,8 @@ export async function commitAttempt(
   await files.sync(attempt.folder);
   await refuseLateWriter(files, stage, folder, attempt);
   const there = await checkStage(files, folder, stageIdentity(stage));
-  if (there.state === "whole") throw overtaken(stage, "finished by another process");
-  if (there.state === "damaged") await files.remove(folder);
+  if (there.state === "whole" && there.removed.length === 0) throw overtaken(stage, "finished by another process");
+  if (there.state !== "absent") await files.remove(folder);
   try {
     await files.rename(attempt.folder, folder); // fails where a stage with files in it already has the name
   } catch (error) {

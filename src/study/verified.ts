@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { type FileSystem, nodeFileSystem, writeAtomically } from "./fileSystem.js";
-import { damagedOutputs, readManifest, type StageCheck, type StageManifest } from "./manifest.js";
+import { checkOutputs, readManifest, type StageCheck, type StageManifest } from "./manifest.js";
 import { readSealedJson, sealJson } from "./seal.js";
 import { type Stage, stageIdentity } from "./stage.js";
 import { stageFolder } from "./store.js";
@@ -53,11 +53,11 @@ export async function checkStages(
     // Taken before the bytes are read: a change in between is noticed the next time.
     const now = await stampsOf(files, folder, manifest);
     const same = before !== undefined && now !== undefined && before.join() === now.stamps.join();
-    const [damage] = await damagedOutputs(files, folder, manifest, { hash: !same });
-    if (damage !== undefined) return { state: "damaged", ...damage };
+    const { damaged, removed } = await checkOutputs(files, folder, manifest, { hash: !same });
+    if (damaged[0] !== undefined) return { state: "damaged", ...damaged[0] };
     if (!same) hashed += manifest.outputs.reduce((sum, { size }) => sum + size, 0);
     if (now !== undefined && (same || now.settled)) verified.set(manifest.sha256, now.stamps);
-    return read;
+    return { ...read, removed };
   };
   const open = [...stages];
   const worker = async () => {

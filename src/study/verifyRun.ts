@@ -5,8 +5,8 @@ import { allRows, CLAIMS_FILE, claimsText, decideAll } from "./claims/file.js";
 import { readStoredClaims } from "./claims/store.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import {
+  checkOutputs,
   type Damage,
-  damagedOutputs,
   MANIFEST,
   readManifest,
   readOutput,
@@ -47,7 +47,7 @@ export async function verifyRun(runFolder: string, files: FileSystem = nodeFileS
     }
     const { manifest } = check;
     count += 1 + manifest.outputs.length;
-    const found = await damagedOutputs(files, folder, manifest);
+    const { damaged: found } = await checkOutputs(files, folder, manifest);
     found.forEach(say);
     const wrong = identityFault(manifest, name);
     if (wrong !== undefined) say({ path: MANIFEST, reason: wrong });
