@@ -7,6 +7,7 @@ import { UserError } from "../errors.js";
 import { nullscopeVersion } from "../study/runConfig.js";
 import { registerAttack } from "./attack.js";
 import { registerClaims } from "./claims.js";
+import { registerClean } from "./clean.js";
 import { registerCompare } from "./compare.js";
 import { registerData } from "./data.js";
 import { registerDoctor } from "./doctor.js";
@@ -17,6 +18,7 @@ import { registerProfile } from "./profile.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
+import { registerVerify } from "./verify.js";
 import { registerWorld } from "./world.js";
 
 /** How long the last words wait for their reader, once the process was told to stop. */
@@ -57,6 +59,8 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerCompare(program, io);
   registerData(program, io);
   registerWorld(program, io);
+  registerVerify(program, io);
+  registerClean(program, io);
   registerGraph(program, io);
   registerProfile(program, io);
   registerDoctor(program, io);
