@@ -61,7 +61,8 @@ export function layerOverlapStages(
   ];
 }
 
-async function readDirections(folder: string, matrix: MatrixName): Promise<Record<Side, Frame> | undefined> {
+/** The first directions of a matrix's dW that a block's stage kept; undefined where the block has no such matrix. */
+export async function readDirections(folder: string, matrix: MatrixName): Promise<Record<Side, Frame> | undefined> {
   const path = join(folder, DIRECTIONS_FILE);
   const { tensors } = parseSafetensors(await readFile(path), path);
   const frame = (side: Side): Frame | undefined => {

@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { UserError } from "../errors.js";
 import { type DecoderConfig, decoderParameters, type Family } from "../model/index.js";
-import { decodeFloats, dtypeWidth, FLOAT_DTYPES } from "./dtypes.js";
+import { decodeFloatsInto, dtypeWidth, FLOAT_DTYPES } from "./dtypes.js";
 import { fileInside, readForeignJson } from "./foreignJson.js";
 import { decoderConfigOf } from "./huggingFaceConfig.js";
 import { openSafetensors, type SafetensorsFile, type TensorInfo } from "./safetensors.js";
@@ -31,6 +31,11 @@ export interface HuggingFaceCheckpoint {
   readFloats(name: string): Promise<Float32Array | Float64Array>;
   /** Rows from..to-1 of its first axis, in the same way. @throws RangeError outside the tensor. */
   readRows(name: string, from: number, to: number): Promise<Float32Array | Float64Array>;
+  /**
+   * Fills `target` with the numbers from row `from` on, without allocating: what streams keeps its arrays. Rounded where the target is narrower.
+   * @throws RangeError when it does not hold whole rows of the tensor.
+   */
+  fill(name: string, target: Float32Array | Float64Array, from?: number): Promise<void>;
   /** Bytes as they stand in the file: all of them, or those from `begin` to before `end`, counted from the tensor's first. */
   readBytes(name: string, begin?: number, end?: number): Promise<Uint8Array>;
   /** The checkpoint's identity, whatever its path and its shards are called. sha256, hexadecimal. */
@@ -174,20 +179,26 @@ function checkpointOf(
     const { file, stored } = find(name);
     return file.readBytes(stored, begin, end);
   };
+  const fill = async (name: string, target: Float32Array | Float64Array, from = 0) => {
+    const { shape, dtype } = find(name).info;
+    const perRow = shape.slice(1).reduce((product, size) => product * size, 1);
+    const to = from + target.length / perRow;
+    if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && to <= shape[0]!))
+      throw new RangeError(`rows ${from} to ${to} are outside tensor ${quoteName(name)} of ${shape[0]} rows`);
+    const width = dtypeWidth(dtype)!;
+    for (let at = 0; at < target.length; at += PIECE / width) {
+      const until = Math.min(target.length, at + PIECE / width);
+      const offset = from * perRow;
+      decodeFloatsInto(dtype, await readBytes(name, (offset + at) * width, (offset + until) * width), target, at);
+    }
+  };
   const readRows = async (name: string, from: number, to: number) => {
     const { shape, dtype } = find(name).info;
-    const rows = shape[0] ?? 1;
-    if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from <= to && to <= rows))
-      throw new RangeError(`rows ${from} to ${to} are outside tensor ${quoteName(name)} of ${rows} rows`);
-    const perRow = shape.slice(1).reduce((product, size) => product * size, 1);
-    const width = dtypeWidth(dtype)!;
-    const numbers = (to - from) * perRow;
+    if (!(from >= 0 && from <= to && to <= shape[0]!))
+      throw new RangeError(`rows ${from} to ${to} are outside tensor ${quoteName(name)} of ${shape[0]} rows`);
+    const numbers = (to - from) * shape.slice(1).reduce((product, size) => product * size, 1);
     const out = dtype === "F64" ? new Float64Array(numbers) : new Float32Array(numbers);
-    for (let at = 0; at < numbers; at += PIECE / width) {
-      const until = Math.min(numbers, at + PIECE / width);
-      const offset = from * perRow;
-      out.set(decodeFloats(dtype, await readBytes(name, (offset + at) * width, (offset + until) * width))!, at);
-    }
+    await fill(name, out, from);
     return out;
   };
   return {
@@ -199,7 +210,8 @@ function checkpointOf(
     notes: [...remarks, ...unusedNotes([...unused.keys()])],
     readBytes,
     readRows,
-    readFloats: (name) => readRows(name, 0, find(name).info.shape[0] ?? 1),
+    fill,
+    readFloats: (name) => readRows(name, 0, find(name).info.shape[0]!),
     fingerprint: () => fingerprintOf(config, tensors, readBytes),
     close,
   };

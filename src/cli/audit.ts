@@ -4,8 +4,8 @@ import type { Command } from "commander";
 import { closest } from "fastest-levenshtein";
 import { stringify } from "yaml";
 import { type AuditPair, openPair } from "../audit/pair.js";
-import type { AuditPlan } from "../audit/part.js";
-import { AUDIT_PARTS, type AuditPartName } from "../audit/parts.js";
+import type { AuditPartName, AuditPlan } from "../audit/part.js";
+import { AUDIT_PARTS } from "../audit/parts.js";
 import { layerMatrices, MATRIX_NAMES, type MatrixName } from "../checkpoint/matrices.js";
 import { UserError } from "../errors.js";
 import { engineSource } from "../study/engines.js";
@@ -14,14 +14,17 @@ import { planStages } from "../study/graph.js";
 import { openRun } from "../study/openRun.js";
 import { versions } from "../study/runConfig.js";
 import type { Stage } from "../study/stage.js";
+import { addPromptOptions, type PromptFlags, promptsOf } from "./auditPrompts.js";
 import { clean, formatCount, type Io } from "./io.js";
 import { wholeNumber } from "./options.js";
 import { formatPlan, planJson } from "./progress.js";
 import { formatTable } from "./results.js";
 import { runToEnd } from "./study.js";
 
-interface AuditOptions {
+interface AuditOptions extends PromptFlags {
   readonly weights?: true;
+  readonly activations?: true;
+  readonly behaviour?: true;
   readonly control?: string;
   readonly blocks?: string;
   readonly matrices?: string;
@@ -34,7 +37,7 @@ interface AuditOptions {
 
 /** Adds `nullscope audit`. */
 export function registerAudit(program: Command, io: Io): void {
-  program
+  const command = program
     .command("audit")
     .description(
       "Measure what tuning changed in a real model: two Hugging Face folders, before and after, one block at a time in bounded memory.",
@@ -43,8 +46,13 @@ export function registerAudit(program: Command, io: Io): void {
     .argument("<tuned>", "the model after it, of the same architecture and shape")
     .option(
       "--weights",
-      "measure the weights: spectra, sizes and column spaces of the change (all that there is by default)",
+      "measure the weights: spectra, sizes and column spaces of the change (by default, with all that --prompts adds)",
     )
+    .option(
+      "--activations",
+      "measure activations on the prompts, streamed block by block: clusters, row space, refusal direction, sensitivity, the path W + alpha dW",
+    )
+    .option("--behaviour", "generate answers to the prompts with both models and judge whether they refuse")
     .option("--control <dir>", "a third model, the base tuned further without safety: its change is a null")
     .option("--blocks <list>", "only these blocks, as in 1,5-8; all by default")
     .option("--matrices <list>", `only these matrices, of ${MATRIX_NAMES.join(", ")}`)
@@ -57,36 +65,54 @@ export function registerAudit(program: Command, io: Io): void {
       2,
     )
     .option("--json", "print events for machines, one JSON object a line")
-    .option("--plan", "print the plan and stop: no weight is read, nothing is written")
+    .option("--plan", "print the plan and stop: no weight is read, nothing is written");
+  addPromptOptions(command)
     .addHelpText(
       "after",
       `
+With --weights and --activations, row spaces have their projections on dW's directions too.
 A block is a stage: killed or stopped, the same command goes on at the block in hand.
 
 Examples:
   nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --plan
   nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --name llama2
+  nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --activations --prompts prompts.jsonl --no-sensitivity
   nullscope audit base sft --control more-sft --blocks 1,16,30-32 --matrices mlp.gate,mlp.up,mlp.down`,
     )
     .action(async (base: string, tuned: string, options: AuditOptions) => {
       const pair = await openPair({ base, tuned, control: options.control });
       try {
-        await audit(pair, options, io);
+        const asked = await promptsOf(pair, options);
+        try {
+          await audit(pair, options, asked, io);
+        } finally {
+          await asked?.prompts.close();
+        }
       } finally {
         await pair.close();
       }
     });
 }
 
-async function audit(pair: AuditPair, options: AuditOptions, io: Io): Promise<void> {
+async function audit(
+  pair: AuditPair,
+  options: AuditOptions,
+  asked: Pick<AuditPlan, "prompts" | "activations" | "behaviour"> | undefined,
+  io: Io,
+): Promise<void> {
   const { config } = pair.base.checkpoint;
+  // Those asked for; without a flag all that the pair, and the prompts where there are some, allow.
+  const every = Object.keys(AUDIT_PARTS) as AuditPartName[];
+  const named = every.filter((part) => options[part]);
+  const parts: AuditPartName[] = named.length > 0 ? named : asked === undefined ? ["weights"] : every;
   const plan: AuditPlan = {
     pair,
+    parts,
     blocks: parseBlocks(options.blocks, config.blocks),
     matrices: parseMatrices(options.matrices, [...layerMatrices(config, 1).keys()], config.family),
     engine: engineSource({ device: "cpu", threads: options.threads }),
+    ...asked,
   };
-  const parts: AuditPartName[] = ["weights"]; // those asked for; without a flag all that need nothing but the pair
   const stages = parts.flatMap((part): Stage[] => AUDIT_PARTS[part].stages(plan));
   const runFolder = join(options.runs, runName(options.name ?? pair.tuned.name));
 
@@ -104,28 +130,27 @@ async function audit(pair: AuditPair, options: AuditOptions, io: Io): Promise<vo
     io.err(
       `nullscope: this audit takes about ${formatCount(found.estimateBytes / 2 ** 20)} MiB of memory at its peak and ${formatCount(freemem() / 2 ** 20)} MiB are free; it may become slow.\n`,
     );
-  await runToEnd(stages, runFolder, configText(plan, parts, options), options.json === true, io, {
+  await runToEnd(stages, runFolder, configText(plan, options), options.json === true, io, {
     answer: printAnswer,
   });
 }
 
 /** What is compared, in the words of the user, before anything is read. */
-function introduction({ pair }: AuditPlan, described: readonly string[]): string[] {
+function introduction({ pair, prompts }: AuditPlan, described: readonly string[]): string[] {
   const { base, tuned, control } = pair;
   const { family, width, mlp, blocks } = base.checkpoint.config;
   const third = control === undefined ? "" : `, with ${control.checkpoint.dir} as the control`;
   return [
     `Audit of ${tuned.checkpoint.dir} against ${base.checkpoint.dir}${third}: ${family}, ${blocks} blocks, width ${width}, MLP ${mlp}`,
     ...described.map((line) => `  ${line}`),
-    ...pair.notes.map((note) => `  note: ${note}`),
+    ...[...pair.notes, ...(prompts?.set.notes ?? [])].map((note) => `  note: ${note}`),
   ].map(clean);
 }
 
 /** `config.yaml` of an audit: what was compared, by fingerprint and by path, and what was asked. */
 function configText(
-  { pair, blocks, matrices }: AuditPlan,
-  parts: readonly string[],
-  { threads }: AuditOptions,
+  { pair, parts, blocks, matrices, prompts, activations, behaviour }: AuditPlan,
+  { threads, prompts: promptFile, system }: AuditOptions,
 ): string {
   const member = ({ checkpoint, fingerprint, name }: AuditPair["base"]) => ({
     name,
@@ -139,6 +164,23 @@ function configText(
     tuned: member(pair.tuned),
     ...(pair.control !== undefined && { control: member(pair.control) }),
     model: { family, blocks: all, width, mlp, heads, keyValueHeads, vocabulary },
+    ...(prompts !== undefined && {
+      prompts: {
+        file: promptFile,
+        identity: prompts.set.identity,
+        sets: [...prompts.set.sets],
+        tokenizer: prompts.tokenizer.identity,
+        chat: prompts.chat,
+        ...(system !== undefined && { system }),
+      },
+    }),
+    ...(activations !== undefined && { activations: { ...activations, alphas: [...activations.alphas] } }),
+    ...(behaviour !== undefined && {
+      behaviour: {
+        tokens: behaviour.tokens,
+        judges: behaviour.judges.map(({ name, settings }) => ({ name, settings })),
+      },
+    }),
     ...(pair.notes.length > 0 && { notes: [...pair.notes] }),
     threads,
     versions: versions(),
@@ -149,6 +191,12 @@ function configText(
 /** The first answer: how far each kind of matrix moved, and where to, over its blocks. */
 async function printAnswer(runFolder: string, io: Io): Promise<void> {
   const run = await openRun(runFolder);
+  if (run.measures.includes("behaviour")) {
+    const rows = await run.results("behaviour").rows();
+    io.out(
+      `\nBehaviour, by judge and set; every answer is in stages/audit-behaviour-*/answers.jsonl:\n${formatTable(rows)}\n`,
+    );
+  }
   if (!run.measures.includes("column-space")) return;
   const rows = await run.results("column-space").rows();
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

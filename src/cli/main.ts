@@ -17,6 +17,7 @@ import { registerGraph } from "./graph.js";
 import { registerIntervene } from "./intervene.js";
 import { clean, type Io, processIo } from "./io.js";
 import { registerProfile } from "./profile.js";
+import { registerPrompts } from "./prompts.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
@@ -67,6 +68,7 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerCheckpoint(program, io);
   registerGraph(program, io);
   registerProfile(program, io);
+  registerPrompts(program, io);
   registerDoctor(program, io);
   return program;
 }

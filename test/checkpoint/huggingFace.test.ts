@@ -67,12 +67,18 @@ describe.each(FOLDERS)("%s", (name) => {
   });
 
   test("rows are the whole tensor's rows, and numbers are the stored ones", async () => {
-    await opened(folderOf(name), async ({ tensors, readFloats, readRows, readBytes }) => {
+    await opened(folderOf(name), async ({ tensors, readFloats, readRows, readBytes, fill }) => {
       for (const [tensor, { shape, dtype }] of tensors) {
         const whole = await readFloats(tensor);
         const [rows, perRow] = [shape[0]!, whole.length / shape[0]!];
         const [from, to] = [Math.floor(rows / 3), Math.floor(rows / 3) + 2];
         expect(await readRows(tensor, from, to)).toEqual(whole.slice(from * perRow, to * perRow));
+        const [narrow, wide] = [new Float32Array(2 * perRow), new Float64Array(2 * perRow)];
+        await fill(tensor, narrow, from);
+        await fill(tensor, wide, from);
+        expect([...narrow]).toEqual([...whole.slice(from * perRow, to * perRow)]);
+        expect([...wide]).toEqual([...narrow]);
+        await expect(fill(tensor, narrow, rows - 1)).rejects.toThrow(RangeError);
         if (dtype !== "F32") continue;
         const bytes = await readBytes(tensor, 4, 8);
         expect(new DataView(bytes.buffer).getFloat32(0, true)).toBe(whole[1]);
