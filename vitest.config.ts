@@ -15,6 +15,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/**/*.{e2e,study}.test.ts", "test/**/webgpu.test.ts", "test/slow/**"],
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       // A graphics driver is found by the environment that its process begins with.

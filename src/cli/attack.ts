@@ -8,16 +8,15 @@ import { largestStrength } from "../study/stages/attack.js";
 import type { World } from "../world/index.js";
 import { known, openFinishedRun, runRequest } from "./finishedRun.js";
 import { clean, type Io } from "./io.js";
-import { gather, wholeNumber } from "./options.js";
+import { type EngineOptions, gather, threadsOption, wholeNumber, workersOption } from "./options.js";
 
-interface AttackOptions {
+interface AttackOptions extends EngineOptions {
   readonly checkpoint: string;
   readonly attack: string;
   readonly strength?: string;
   readonly samples?: number;
   readonly set?: readonly string[];
   readonly runs: string;
-  readonly threads?: number;
   readonly json?: true;
 }
 
@@ -33,11 +32,8 @@ export function registerAttack(program: Command, io: Io): void {
     .option("--samples <n>", "how many of the unsafe test samples", wholeNumber("--samples", 1, 1_000_000))
     .option("--set <key=value>", "change a setting of the attack, as in learningRate=3; may be repeated", gather)
     .option("--runs <dir>", "folder of the runs", "runs")
-    .option(
-      "--threads <n>",
-      "threads of the engine; the results do not depend on it",
-      wholeNumber("--threads", 1, 1024),
-    )
+    .addOption(threadsOption)
+    .addOption(workersOption)
     .option("--json", "print events for machines, one JSON object a line")
     .addHelpText(
       "after",
@@ -69,6 +65,7 @@ async function attack(run: string, options: AttackOptions, io: Io): Promise<void
   const request = { attack: name, checkpoint, settings: changed.attacks[name] };
   await runRequest(run, finished, { request, needs: [checkpoint] }, io, {
     json: options.json === true,
+    workers: options.workers,
     answer: () => printAttack(folder, name, checkpoint, io),
   });
 }

@@ -14,6 +14,7 @@ import { addRequest, readRequests, requestedStages, type StudyRequest, trainedMo
 import { resolveConfig } from "../study/resolveConfig.js";
 import type { Stage } from "../study/stage.js";
 import type { TrainedModel } from "../study/stages/behaviour.js";
+import { workersFor } from "../study/workers/workerPool.js";
 import type { World } from "../world/index.js";
 import type { Io } from "./io.js";
 import { findRun } from "./options.js";
@@ -52,9 +53,14 @@ export async function runRequest(
   { folder, config, world, engine, study, models }: FinishedRun,
   { request, needs }: { readonly request: StudyRequest; readonly needs: readonly string[] },
   io: Io,
-  { json, answer }: { readonly json: boolean; readonly answer: () => Promise<void> },
+  {
+    json,
+    workers,
+    answer,
+  }: { readonly json: boolean; readonly workers?: number | undefined; readonly answer: () => Promise<void> },
 ): Promise<void> {
-  const own = [...study, ...requestedStages(config, world, study, await readRequests(folder), engine)];
+  const before = await readRequests(folder);
+  const own = [...study, ...requestedStages(config, world, study, before, engine)];
   const { stages } = await planStages(own, folder, nodeFileSystem);
   const done = stages.filter((stage) => stage.done).map(({ stage }) => stage);
   const source = join(folder, "config.yaml");
@@ -66,6 +72,10 @@ export async function runRequest(
   // config.yaml stays as it is: what was asked for lies in the run's requests.
   const requested = requestedStages(config, world, study, [request], engine);
   await runToEnd([...done, ...requested], folder, await readFile(source, "utf8"), json, io, {
+    workers: {
+      count: workers ?? workersFor(config, requested),
+      job: { config, requests: [...before, request], runFolder: folder },
+    },
     finished: () => addRequest(folder, request),
     answer,
   });

@@ -7,10 +7,10 @@ import { rankInterventions } from "../study/stages/interventions.js";
 import { INSTRUCT } from "../study/stages/pretrain.js";
 import { type FinishedRun, known, openFinishedRun, runRequest } from "./finishedRun.js";
 import type { Io } from "./io.js";
-import { wholeNumber } from "./options.js";
+import { type EngineOptions, threadsOption, wholeNumber, workersOption } from "./options.js";
 import { formatTable } from "./results.js";
 
-interface InterveneOptions {
+interface InterveneOptions extends EngineOptions {
   readonly from: string;
   readonly delta?: string;
   readonly to?: string;
@@ -21,7 +21,6 @@ interface InterveneOptions {
   readonly matrices?: string;
   readonly samples?: number;
   readonly runs: string;
-  readonly threads?: number;
   readonly json?: true;
 }
 
@@ -44,11 +43,8 @@ export function registerIntervene(program: Command, io: Io): void {
     .option("--matrices <name,...>", `change only these of every block: ${BLOCK_MATRICES.join(", ")}; default all`)
     .option("--samples <n>", "test samples of each set; default: the run's own", wholeNumber("--samples", 8, 1_000_000))
     .option("--runs <dir>", "folder of the runs", "runs")
-    .option(
-      "--threads <n>",
-      "threads of the engine; the results do not depend on it",
-      wholeNumber("--threads", 1, 1024),
-    )
+    .addOption(threadsOption)
+    .addOption(workersOption)
     .option("--json", "print events for machines, one JSON object a line")
     .addHelpText(
       "after",
@@ -71,6 +67,7 @@ async function intervene(run: string, options: InterveneOptions, io: Io): Promis
   const needs = [INSTRUCT, first.from, first.kind === "line" ? first.to : first.delta];
   await runRequest(run, finished, { request, needs }, io, {
     json: options.json === true,
+    workers: options.workers,
     answer: () => printRows(finished.folder, interventions, io),
   });
 }

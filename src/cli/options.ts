@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { Option } from "commander";
 import { UserError } from "../errors.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 
@@ -22,3 +23,19 @@ export async function findRun(run: string, runs = "runs"): Promise<string> {
     `There is no run ${JSON.stringify(run)}, neither as a folder nor in ${runs}/; make one with "nullscope study".`,
   );
 }
+
+/** What every command that computes for a run has in common. */
+export interface EngineOptions {
+  readonly threads?: number;
+  readonly workers?: number;
+}
+
+export const threadsOption = new Option(
+  "--threads <n>",
+  "threads of the engine; the results do not depend on it",
+).argParser(wholeNumber("--threads", 1, 1024));
+
+export const workersOption = new Option(
+  "--workers <n>",
+  "stages that run at once, each in a process of its own, sharing the threads; default: one a thread, as memory allows",
+).argParser(wholeNumber("--workers", 1, 1024));

@@ -53,8 +53,9 @@ export function formatProgress({ step, total, rate, secondsLeft, note }: Progres
 
 /** Lines for people: on a terminal the latest progress is rewritten in place, elsewhere it is a line now and then. */
 export function linesView(io: Io, now: Now = () => performance.now()): ProgressView {
-  let current: { stage: Stage; label: string } | undefined;
-  let shown = Number.NEGATIVE_INFINITY;
+  /** The stages that run now, in the order of their start. */
+  const running = new Map<Stage, { readonly label: string; shown: number; latest: string }>();
+  let rewritten = Number.NEGATIVE_INFINITY;
   let live = false;
 
   const line = (text: string) => {
@@ -62,14 +63,25 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
     live = false;
     io.out(`${text}\n`);
   };
+  const labelOf = (stage: Stage) => running.get(stage)?.label ?? clean(stage.name);
   const progress = (event: Progress) => {
-    const last = event.step >= event.total;
-    if (now() - shown < (io.terminal ? LIVE_MS : PLAIN_MS) && !(last && !io.terminal)) return;
-    shown = now();
-    const text = `${current?.label ?? clean(event.stage.name)}  ${formatProgress(event)}`;
-    if (!io.terminal) return line(text);
-    io.out(`\r\x1b[2K${text.slice(0, Math.max(20, io.columns - 1))}`);
-    live = true;
+    const one = running.get(event.stage) ?? {
+      label: labelOf(event.stage),
+      shown: Number.NEGATIVE_INFINITY,
+      latest: "",
+    };
+    one.latest = `${one.label}  ${formatProgress(event)}`;
+    if (io.terminal) {
+      if (now() - rewritten < LIVE_MS) return;
+      rewritten = now();
+      const all = [...running.values()].map(({ latest }) => latest).filter((latest) => latest !== "");
+      io.out(`\r\x1b[2K${(all.length === 0 ? one.latest : all.join(" | ")).slice(0, Math.max(20, io.columns - 1))}`);
+      live = true;
+    } else {
+      if (now() - one.shown < PLAIN_MS && event.step < event.total) return;
+      one.shown = now();
+      line(one.latest);
+    }
   };
 
   const observer = (event: StudyEvent) => {
@@ -85,14 +97,21 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
       case "rejected":
         return line(`Skipped ${clean(basename(event.folder))}, it is made again: ${clean(event.reason)}.`);
       case "started":
-        current = { stage: event.stage, label: `[${event.index}/${event.of}] ${clean(event.stage.name)}` };
-        shown = Number.NEGATIVE_INFINITY;
-        return line(current.label);
+        running.set(event.stage, {
+          label: `[${event.index}/${event.of}] ${clean(event.stage.name)}`,
+          shown: Number.NEGATIVE_INFINITY,
+          latest: "",
+        });
+        rewritten = Number.NEGATIVE_INFINITY;
+        return line(labelOf(event.stage));
       case "progress":
         return progress(event);
       case "finished":
-        return line(`${current?.label ?? clean(event.stage.name)}  finished in ${formatDuration(event.seconds)}`);
+        line(`${labelOf(event.stage)}  finished in ${formatDuration(event.seconds)}`);
+        running.delete(event.stage);
+        return;
       case "diverged":
+        running.delete(event.stage);
         return line(`DIVERGED ${clean(event.stage.name)}: ${clean(event.message)}`);
       case "skipped":
         return line(`Skipped ${clean(event.stage.name)}: ${clean(event.because.name)} diverged.`);
@@ -111,12 +130,12 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
 
 /** One JSON object a line for machines; the field `event` says which. Progress comes at most once a second, and at the end. */
 export function jsonView(io: Io, now: Now = () => performance.now()): ProgressView {
-  let shown = Number.NEGATIVE_INFINITY;
+  const shown = new Map<Stage, number>();
   const send = (event: object) => io.out(`${JSON.stringify(event)}\n`);
   const observer = (event: StudyEvent) => {
     if (event.type === "progress") {
-      if (now() - shown < JSON_MS && event.step < event.total) return;
-      shown = now();
+      if (now() - (shown.get(event.stage) ?? Number.NEGATIVE_INFINITY) < JSON_MS && event.step < event.total) return;
+      shown.set(event.stage, now());
     }
     send(asJson(event));
   };

@@ -24,12 +24,14 @@ import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
 import { runConfigText } from "../study/runConfig.js";
 import { runStudy } from "../study/runStudy.js";
 import type { Stage } from "../study/stage.js";
+import type { StudyJob } from "../study/workers/messages.js";
+import { workerPool, workersFor } from "../study/workers/workerPool.js";
 import { claimsTable } from "./claims.js";
 import { clean, type Io } from "./io.js";
-import { gather, wholeNumber } from "./options.js";
+import { type EngineOptions, gather, threadsOption, wholeNumber, workersOption } from "./options.js";
 import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
 
-interface StudyOptions extends Omit<ConfigSource, "source"> {
+interface StudyOptions extends Omit<ConfigSource, "source">, EngineOptions {
   readonly runs: string;
   readonly json?: true;
   readonly plan?: true;
@@ -57,11 +59,8 @@ export function registerStudy(program: Command, io: Io): void {
     .option("--seeds <n>", "repeat with this many seeds", wholeNumber("--seeds", 1, 1000))
     .option("--seed <s>", "the first seed", wholeNumber("--seed", 0, 0xffffffff))
     .option("--runs <dir>", "folder of the runs", "runs")
-    .option(
-      "--threads <n>",
-      "threads of the engine; the results do not depend on it",
-      wholeNumber("--threads", 1, 1024),
-    )
+    .addOption(threadsOption)
+    .addOption(workersOption)
     .option("--device <device>", "cpu, webgpu, cuda, or auto: webgpu where there is a graphics adapter, else cpu")
     .option("--claims <file>", "decide these claims, not the configuration's; may be repeated", gather)
     .option("--json", "print events for machines, one JSON object a line")
@@ -91,10 +90,12 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   const claims = await loadClaims(config.claims);
   const engine = engineSource(config);
   const own = buildStudy(config, world, engine);
-  const stages = [...own, ...requestedStages(config, world, own, await readRequests(runFolder), engine)];
+  const requests = await readRequests(runFolder);
+  const stages = [...own, ...requestedStages(config, world, own, requests, engine)];
+  const workers = options.workers ?? workersFor(config, stages);
 
   if (options.plan) {
-    const plan = await planStages(stages, runFolder, nodeFileSystem);
+    const plan = await planStages(stages, runFolder, nodeFileSystem, workers);
     io.out(options.json ? `${JSON.stringify({ event: "plan", ...planJson(plan) })}\n` : formatPlan(plan));
     return;
   }
@@ -102,6 +103,7 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   const recorded = recordedClaims(claims);
   const before = await readRecordedClaims(runFolder);
   await runToEnd(stages, runFolder, runConfigText(config, recorded), options.json === true, io, {
+    workers: { count: workers, job: { config, requests, runFolder } },
     begin: async () => {
       await storeClaims(runFolder, claims);
       if (before.length > 0 && JSON.stringify(before) !== JSON.stringify(recorded))
@@ -112,8 +114,10 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   });
 }
 
-/** What a command does in its own way at the end of its stages. */
+/** What a command does in its own way before, during and at the end of its stages. */
 export interface EndOfRun {
+  /** Processes that run the stages of this job; this process runs them, one after another, where there is one or none. */
+  readonly workers?: { readonly count: number; readonly job: StudyJob };
   /** Runs before the first stage, while the run is held. */
   readonly begin?: () => Promise<void>;
   /** Runs while the run is held, before the results are gathered; not after an interruption. */
@@ -129,9 +133,13 @@ export async function runToEnd(
   configText: string,
   json: boolean,
   io: Io,
-  { begin, finished, answer = printAnswers }: EndOfRun = {},
+  { workers, begin, finished, answer = printAnswers }: EndOfRun = {},
 ): Promise<void> {
   const view = json ? jsonView(io) : linesView(io);
+  const pool =
+    workers !== undefined && workers.count > 1
+      ? workerPool(() => workers.job, { threads: workers.job.config.threads })
+      : undefined;
   const stop = stopAtCtrlC(io);
   let summary: StudySummary;
   let report: string | undefined;
@@ -144,6 +152,8 @@ export async function runToEnd(
       begin: async () => begin?.(),
       observer: view.observer,
       signal: stop.signal,
+      atOnce: pool && workers?.count,
+      runner: pool?.runner,
       afterStage: async () => {
         // What is known so far, for whoever cannot wait; not so often that short stages wait for it.
         const begun = performance.now();
@@ -160,6 +170,7 @@ export async function runToEnd(
       },
     });
   } finally {
+    pool?.close();
     view.close();
     stop.release();
   }

@@ -5,6 +5,39 @@ import { ink } from "./palette.js";
 import { AXIS, airyDomain, type LegendEntry, renderGrid } from "./svg.js";
 import { sayRow, tagTitle } from "./tags.js";
 
+/** A value with its interval, on a lane. */
+export interface LanePoint extends LegendEntry {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+  readonly lane: number;
+}
+
+/** Marks of values and their intervals; a hollow symbol lets the page through. */
+export function valuesWithBars(points: readonly LanePoint[]): Plot.Markish[] {
+  return [
+    Plot.link(points, {
+      x1: "low",
+      x2: "high",
+      y1: "lane",
+      y2: "lane",
+      stroke: "colour",
+      strokeWidth: 1.8,
+      title: "series",
+    }),
+    Plot.dot(points, {
+      x: "value",
+      y: "lane",
+      symbol: "symbol",
+      r: 3.8,
+      fill: (point: LanePoint) => (point.hollow ? ink("page") : point.colour),
+      stroke: "colour",
+      strokeWidth: 1.4,
+      title: "title",
+    }),
+  ];
+}
+
 export interface LanesFigure extends Pick<Figure, "id" | "title" | "reading" | "formula" | "rows"> {
   readonly description: string;
   /** From top to bottom. */
@@ -77,25 +110,7 @@ export function lanesFigure(figure: LanesFigure): Figure | undefined {
                 fontSize: 12,
                 title: ({ checkpoint, set }: LanesFigure["lanes"][number]) => tagTitle({ checkpoint, set }),
               }),
-              Plot.link(points, {
-                x1: "low",
-                x2: "high",
-                y1: "lane",
-                y2: "lane",
-                stroke: "colour",
-                strokeWidth: 1.8,
-                title: "series",
-              }),
-              Plot.dot(points, {
-                x: "value",
-                y: "lane",
-                symbol: "symbol",
-                r: 3.8,
-                fill: (point: (typeof points)[number]) => (point.hollow ? ink("page") : point.colour),
-                stroke: "colour",
-                strokeWidth: 1.4,
-                title: "title",
-              }),
+              ...valuesWithBars(points),
             ],
           },
         },

@@ -1,12 +1,22 @@
-import { join } from "node:path";
-import { DivergedError } from "../errors.js";
-import { asUserError, type FileSystem, orUserError } from "./fileSystem.js";
+import { UserError } from "../errors.js";
+import { type FileSystem, orUserError } from "./fileSystem.js";
 import { checkStage } from "./manifest.js";
-import { openMetrics } from "./metrics.js";
 import type { PlannedStage, StudyObserver, StudyPlan } from "./observer.js";
-import { type Clock, progressMeter } from "./progressMeter.js";
+import type { Clock } from "./progressMeter.js";
+import { divergedMessage, runStage, type StageOutcome, type StageProgress } from "./runStage.js";
 import { type Stage, stageIdentity } from "./stage.js";
-import { abandonAttempt, beginAttempt, commitAttempt, stageFolder } from "./store.js";
+import { stageFolder } from "./store.js";
+
+/** Runs one stage to its commit, in this process or in another. @throws what ended it, when that is no outcome. */
+export type StageRunner = (
+  stage: Stage,
+  context: {
+    readonly signal: AbortSignal;
+    readonly onProgress: (progress: StageProgress) => void;
+    /** How many stages share the machine now, this one included. */
+    readonly sharing: number;
+  },
+) => Promise<StageOutcome>;
 
 export interface RunStagesOptions {
   readonly runFolder: string;
@@ -14,7 +24,11 @@ export interface RunStagesOptions {
   readonly observer: StudyObserver;
   readonly signal: AbortSignal;
   readonly clock: Clock;
-  /** Runs after each stage that was committed in this call, before the next one begins: to show what is known so far. */
+  /** How many stages may run at a time; 1 by default. More needs a runner that uses other processes. */
+  readonly atOnce?: number | undefined;
+  /** Who runs a stage; this process by default. */
+  readonly runner?: StageRunner | undefined;
+  /** Runs after each stage that was committed in this call, one after another: to show what is known so far. */
   readonly afterStage?: ((stage: Stage) => Promise<void>) | undefined;
 }
 
@@ -70,7 +84,7 @@ async function findStages(stages: readonly Stage[], runFolder: string, files: Fi
   return found;
 }
 
-function planOf(found: readonly Found[], runFolder: string): StudyPlan {
+function planOf(found: readonly Found[], runFolder: string, atOnce: number): StudyPlan {
   const open = found.filter((one) => !one.done).map((one) => one.stage);
   const sum = (value: (stage: Stage) => number | undefined) =>
     open.reduce((total, stage) => total + (value(stage) ?? 0), 0);
@@ -79,122 +93,142 @@ function planOf(found: readonly Found[], runFolder: string): StudyPlan {
     stages: found.map(({ stage, identity, folder, done }) => ({ stage, identity, folder, done })),
     steps: sum((stage) => stage.steps),
     estimateSeconds: sum((stage) => stage.estimateSeconds),
-    estimateBytes: Math.max(0, ...open.map((stage) => stage.estimateBytes ?? 0)),
+    estimateBytes: largest(
+      open.map((stage) => stage.estimateBytes ?? 0),
+      atOnce,
+    ),
   };
 }
 
-/** What running `stages` in `runFolder` would do. Reads and verifies what is there; writes nothing. */
-export async function planStages(stages: readonly Stage[], runFolder: string, files: FileSystem): Promise<StudyPlan> {
+/** Sum of the `count` largest. */
+const largest = (values: number[], count: number) =>
+  values
+    .sort((a, b) => b - a)
+    .slice(0, count)
+    .reduce((total, value) => total + value, 0);
+
+/** What running `stages` in `runFolder` would do, `atOnce` at a time. Reads and verifies what is there; writes nothing. */
+export async function planStages(
+  stages: readonly Stage[],
+  runFolder: string,
+  files: FileSystem,
+  atOnce = 1,
+): Promise<StudyPlan> {
   return orUserError("read the run", runFolder, async () =>
-    planOf(await findStages(stages, runFolder, files), runFolder),
+    planOf(await findStages(stages, runFolder, files), runFolder, atOnce),
   );
 }
 
 /**
- * Runs what is not done, one stage after another, inputs first. A diverged stage is recorded and its dependents are
- * skipped; the rest goes on. The run's lock must be held.
- * @throws what a stage throws, its attempt thrown away; UserError for faults of the file system.
+ * Runs what is not done, inputs first, up to `atOnce` stages at a time. A diverged stage is recorded and its dependents are skipped; the rest
+ * goes on. A fault ends the others after their step in hand. The run's lock must be held.
+ * @throws what a stage throws; UserError for faults of the file system.
  */
 export async function runStages(stages: readonly Stage[], options: RunStagesOptions): Promise<StudySummary> {
-  const { runFolder, files, observer, signal } = options;
+  const { runFolder, files, observer, signal, atOnce = 1, runner = inThisProcess(options) } = options;
   const found = await orUserError("read the run", runFolder, () => findStages(stages, runFolder, files));
   for (const { folder, damage } of found)
     if (damage !== undefined) observer({ type: "rejected", folder, reason: damage });
-  observer({ type: "plan", plan: planOf(found, runFolder) });
+  observer({ type: "plan", plan: planOf(found, runFolder, atOnce) });
 
-  const lists = { ran: [] as Stage[], already: [] as Stage[], diverged: [] as Stage[], skipped: [] as Stage[] };
+  const pending = [...found];
+  const settled = new Map<string, "ran" | "already" | "diverged" | "skipped">();
   const unusable = new Map<string, Stage>(); // identity of a stage without result -> the stage that diverged
+  const running = new Map<string, Promise<void>>();
+  const stop = new AbortController(); // a fault of one stage stops the others, as the user does
+  const stopped = AbortSignal.any([signal, stop.signal]);
   const open = found.filter((one) => !one.done).length;
   let index = 0;
-  for (const one of found) {
-    const { stage, identity } = one;
-    const lost = stage.inputs.map((input) => unusable.get(stageIdentity(input))).find((cause) => cause !== undefined);
-    if (lost !== undefined) {
-      unusable.set(identity, lost);
-      lists.skipped.push(stage);
-      observer({ type: "skipped", stage, because: lost });
-      continue;
-    }
-    if (signal.aborted && !one.done) {
-      observer({ type: "interrupted", stage });
-      return { ...lists, interrupted: true };
-    }
-    if (!one.done) observer({ type: "started", stage, identity, index: ++index, of: open });
-    const outcome = one.outcome ?? (await runOne(one, options));
-    if (outcome === "interrupted") {
-      observer({ type: "interrupted", stage });
-      return { ...lists, interrupted: true };
-    }
-    if (outcome === "diverged") {
-      unusable.set(identity, stage);
-      lists.diverged.push(stage);
-      observer({ type: "diverged", stage, identity, message: await divergedMessage(files, one.folder) });
-    } else (one.done ? lists.already : lists.ran).push(stage);
-    if (!one.done) await options.afterStage?.(stage);
-  }
-  return { ...lists, interrupted: false };
-}
+  let fault: { readonly error: unknown } | undefined;
+  const interrupted = new Set<Stage>();
+  let shown: Promise<void> = Promise.resolve();
 
-/** Runs one stage in a fresh attempt and commits what it wrote. */
-async function runOne(
-  { stage, identity, folder }: Found,
-  options: RunStagesOptions,
-): Promise<"done" | "diverged" | "interrupted"> {
-  const { runFolder, files, observer, signal, clock } = options;
-  const started = clock.date();
-  const attempt = await orUserError("begin a stage in", runFolder, () => beginAttempt(files, folder));
-  const metrics = openMetrics(files, join(attempt.folder, "metrics.jsonl"));
-  const meter = progressMeter(clock);
-  try {
-    let outcome: "done" | "diverged" = "done";
+  const settle = (stage: Stage, how: "ran" | "already" | "diverged" | "skipped", because?: Stage) => {
+    settled.set(stageIdentity(stage), how);
+    if (because !== undefined) unusable.set(stageIdentity(stage), because);
+  };
+  const divergence = (stage: Stage, identity: string, message: string) => {
+    settle(stage, "diverged", stage);
+    observer({ type: "diverged", stage, identity, message });
+  };
+  const show = (stage: Stage) => {
+    shown = shown.then(() => options.afterStage?.(stage));
+    shown.catch(() => {}); // thrown where it is waited for
+    return shown;
+  };
+  const start = async ({ stage, identity }: Found, sharing: number) => {
     try {
-      await stage.run({
-        folder: attempt.folder,
-        input: (input) => stageFolder(runFolder, input),
-        metrics: metrics.write,
-        progress: (step, total, note) =>
-          observer({
-            type: "progress",
-            stage,
-            step,
-            total,
-            ...meter(step, total),
-            ...(note !== undefined && { note }),
-          }),
-        signal,
-      });
+      const onProgress = (progress: StageProgress) => observer({ type: "progress", stage, ...progress });
+      const end = await runner(stage, { signal: stopped, onProgress, sharing });
+      if (end.outcome === "interrupted") interrupted.add(stage);
+      else {
+        if (end.outcome === "done") {
+          settle(stage, "ran");
+          observer({ type: "finished", stage, identity, seconds: end.seconds });
+        } else divergence(stage, identity, end.message);
+        // Alone, a stage waits until what came before it is shown; beside others, showing waits for nobody.
+        if (atOnce === 1) await show(stage);
+        else void show(stage);
+      }
     } catch (error) {
-      if (!(error instanceof DivergedError)) throw error;
-      outcome = "diverged";
-      await files.write(join(attempt.folder, DIVERGED), new TextEncoder().encode(divergedText(stage, error)));
+      fault ??= { error };
+      stop.abort(new UserError("Another stage failed."));
+    } finally {
+      running.delete(identity);
     }
-    await metrics.close();
-    const finished = clock.date();
-    const manifest = await commitAttempt(files, stage, folder, attempt, { outcome, started, finished });
-    if (outcome === "done") observer({ type: "finished", stage, identity, seconds: manifest.durationSeconds });
-    return outcome;
-  } catch (error) {
-    await metrics.close().catch(() => {}); // the first error is the one to tell
-    await abandonAttempt(files, attempt).catch(() => {});
-    if (signal.aborted && isAbort(error, signal)) return "interrupted";
-    throw asUserError(error, `finish the stage "${stage.name}" in`, runFolder);
+  };
+
+  for (;;) {
+    const ready: Found[] = [];
+    for (const one of [...pending]) {
+      if (ready.length + running.size >= atOnce && atOnce === 1) break; // so that one at a time everything happens in order
+      const { stage, identity, outcome } = one;
+      const lost = stage.inputs.map((input) => unusable.get(stageIdentity(input))).find((cause) => cause !== undefined);
+      const usable = stage.inputs.every((input) => settled.has(stageIdentity(input)));
+      if (lost === undefined && !usable) continue;
+      if (lost === undefined && outcome === undefined) {
+        ready.push(one);
+        continue;
+      }
+      pending.splice(pending.indexOf(one), 1);
+      if (lost !== undefined) {
+        settle(stage, "skipped", lost);
+        observer({ type: "skipped", stage, because: lost });
+      } else if (outcome === "done") settle(stage, "already");
+      else divergence(stage, identity, await divergedMessage(files, one.folder));
+    }
+    if (stopped.aborted) {
+      if (signal.aborted) for (const { stage } of ready) interrupted.add(stage);
+    } else {
+      const sharing = Math.min(atOnce, ready.length + running.size);
+      for (const one of ready.slice(0, Math.max(0, atOnce - running.size))) {
+        pending.splice(pending.indexOf(one), 1);
+        const { stage, identity } = one;
+        observer({ type: "started", stage, identity, index: ++index, of: open });
+        running.set(identity, start(one, sharing));
+      }
+    }
+    if (running.size === 0) break;
+    await Promise.race(running.values());
   }
+  if (fault !== undefined) {
+    await shown.catch(() => {}); // the first error is the one to tell
+    throw fault.error;
+  }
+  await shown;
+  const halted = found.find(({ stage }) => interrupted.has(stage))?.stage;
+  if (halted !== undefined) observer({ type: "interrupted", stage: halted });
+  const list = (how: string) =>
+    found.map(({ stage }) => stage).filter((one) => settled.get(stageIdentity(one)) === how);
+  return {
+    ran: list("ran"),
+    already: list("already"),
+    diverged: list("diverged"),
+    skipped: list("skipped"),
+    interrupted: halted !== undefined,
+  };
 }
 
-/** A diverged stage's record of where the numbers went wrong. */
-const DIVERGED = "diverged.json";
-
-function divergedText(stage: Stage, { message, step, batch, loss }: DivergedError): string {
-  // JSON has no NaN and no infinity; as text they survive.
-  const written = Number.isFinite(loss) ? loss : String(loss);
-  return `${JSON.stringify({ stage: stage.name, message, step, batch, loss: written }, null, 2)}\n`;
-}
-
-async function divergedMessage(files: FileSystem, folder: string): Promise<string> {
-  const record = JSON.parse(new TextDecoder().decode(await files.read(join(folder, DIVERGED)))) as { message: string };
-  return record.message;
-}
-
-function isAbort(error: unknown, signal: AbortSignal): boolean {
-  return error === signal.reason || (error instanceof Error && error.name === "AbortError");
+function inThisProcess({ runFolder, files, clock }: RunStagesOptions): StageRunner {
+  return (stage, { signal, onProgress }) => runStage(stage, { runFolder, files, clock, signal, onProgress });
 }

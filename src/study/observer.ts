@@ -1,3 +1,4 @@
+import type { StageProgress } from "./runStage.js";
 import type { Stage } from "./stage.js";
 
 /** One line of the plan that is shown before the first step. */
@@ -15,7 +16,7 @@ export interface StudyPlan {
   readonly stages: readonly PlannedStage[];
   readonly steps: number;
   readonly estimateSeconds: number;
-  /** Largest estimate of one stage: stages run one after another. */
+  /** Of the stages that may run at once, the largest ones together. */
   readonly estimateBytes: number;
 }
 
@@ -31,16 +32,7 @@ export type StudyEvent =
       readonly index: number;
       readonly of: number;
     }
-  | {
-      readonly type: "progress";
-      readonly stage: Stage;
-      readonly step: number;
-      readonly total: number;
-      readonly note?: string;
-      /** Steps per second, over the last seconds. */
-      readonly rate?: number;
-      readonly secondsLeft?: number;
-    }
+  | ({ readonly type: "progress"; readonly stage: Stage } & StageProgress)
   | { readonly type: "finished"; readonly stage: Stage; readonly identity: string; readonly seconds: number }
   | { readonly type: "diverged"; readonly stage: Stage; readonly identity: string; readonly message: string }
   /** Not run, because an input has no usable outcome. */

@@ -77,7 +77,7 @@ const quick: Preset = {
   interventions: {
     run: ["path", "transfer", "line", "rank"],
     rates: ["medium"],
-    samples: 48,
+    samples: 96,
     batch: 64,
     // The paper's.
     path: { alphas: [0, 0.25, 0.5, 0.75, 1, 1.1, 1.2, 1.3, 1.4, 1.5] },

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type FileSystem, nodeFileSystem, orUserError, writeAtomically } from "./fileSystem.js";
-import { runStages, type StudySummary } from "./graph.js";
+import { runStages, type StageRunner, type StudySummary } from "./graph.js";
 import { lockRun } from "./lock.js";
 import type { StudyObserver } from "./observer.js";
 import { type Clock, systemClock } from "./progressMeter.js";
@@ -20,6 +20,9 @@ export interface RunStudyOptions {
   readonly finish?: (summary: StudySummary) => Promise<void>;
   /** Runs after each stage that was committed, while the run is held. */
   readonly afterStage?: (stage: Stage) => Promise<void>;
+  /** How many stages may run at a time, and who runs them: one, by this process, by default. */
+  readonly atOnce?: number | undefined;
+  readonly runner?: StageRunner | undefined;
   readonly files?: FileSystem;
   readonly clock?: Clock;
 }
@@ -47,6 +50,8 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
       observer,
       signal,
       clock,
+      atOnce: options.atOnce,
+      runner: options.runner,
       afterStage:
         options.afterStage &&
         ((stage) => orUserError("write the results in", runFolder, async () => options.afterStage?.(stage))),

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -96,6 +97,27 @@ test("kill -9 at the beginning of any stage or in the middle of one: the same co
     (await readdir(join(folder, "runs", "undisturbed"))).sort(),
   );
 });
+
+test.skipIf(!existsSync("/proc/self/task"))(
+  "a worker that is killed is one sentence, no process is left behind, and the same command goes on",
+  async () => {
+    const name = "worker";
+    let workers: number[] = [];
+    const { code, err } = await study(name, (event, { pid }) => {
+      if (event.event !== "progress" || workers.length > 0) return;
+      workers = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+      process.kill(workers[0]!, "SIGKILL");
+    }).ended;
+    expect(workers.length).toBeGreaterThan(0);
+    expect(code).toBe(2);
+    expect(err).toMatch(
+      /^nullscope: The process that ran the stage "[^"]+" ended \(SIGKILL\); [^\n]+ again to go on\.\n$/,
+    );
+    await expect.poll(() => workers.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 30_000 }).toEqual([]);
+    expect((await study(name).ended).code).toBe(0);
+    expect(await fingerprint(name)).toBe(undisturbed);
+  },
+);
 
 test("Ctrl-C ends with 130 and how to go on; a second process is told who holds the run; the same command goes on", async () => {
   const name = "stopped";

@@ -4,6 +4,7 @@ import {
   applyIntervention,
   clusters,
   type Intervention,
+  lipschitz,
   meanActivations,
 } from "../../src/analysis/index.js";
 import { type GptConfig, gptParameters, initializeParameters } from "../../src/model/index.js";
@@ -11,7 +12,7 @@ import { createStream, randomKey } from "../../src/random/index.js";
 import { loadWorld } from "../../src/study/loadWorld.js";
 import type { ResultRow } from "../../src/study/results.js";
 import { testSamples } from "../../src/study/stages/behaviour.js";
-import { measureIntervened, overDraws } from "../../src/study/stages/interventionMeasures.js";
+import { FURTHER_MEASURES, measureIntervened, overDraws } from "../../src/study/stages/interventionMeasures.js";
 import { parameterView } from "../../src/tensor/index.js";
 import { gptLayout } from "../../src/train/index.js";
 import { cpuEngine } from "../engines.js";
@@ -143,4 +144,27 @@ test("draws become one row: their mean, how many, an interval that holds draws a
   expect(kept).toEqual(single);
   const [same] = overDraws(draws.map((draw) => ({ ...draw, value: 0.4, low: 0.3, high: 0.5 })));
   expect([same!.low, same!.high]).toEqual([expect.closeTo(0.3, 12), expect.closeTo(0.5, 12)]);
+});
+
+test("sensitivity along a path: 0 where no input matters, doubled where every logit is, each set's own mean", async () => {
+  const [only] = FURTHER_MEASURES;
+  expect(only?.name).toBe("lipschitz");
+  const norms = async (parameters: Float32Array) => {
+    const input = { world, tested, batch: 32, random: random() };
+    return only!.measure(engine, { model, parameters }, input);
+  };
+  for (const { value } of await norms(constant(0, 1))) expect(value).toBe(0);
+  const flat = initializeParameters(gptParameters(model), layout, 0);
+  const once = await norms(flat);
+  const doubled = flat.slice();
+  for (const [i, value] of parameterView(flat, layout, "unembed.weight").entries())
+    parameterView(doubled, layout, "unembed.weight")[i] = 2 * value;
+  const twice = await norms(doubled);
+  for (const [i, { set, samples }] of tested.entries()) {
+    const alone = await lipschitz(engine, { model, parameters: flat }, samples, { world, batch: 16 });
+    expect(once[i]).toMatchObject({ metric: "lipschitz", set, n: 16 });
+    expect(once[i]!.value).toBeCloseTo(alone.reduce((sum, one) => sum + one, 0) / 16, 6);
+    expect(twice[i]!.value / once[i]!.value).toBeCloseTo(2, 5);
+    expect(once[i]!.low! < once[i]!.value && once[i]!.value < once[i]!.high!).toBe(true);
+  }
 });

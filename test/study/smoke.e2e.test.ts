@@ -100,7 +100,7 @@ describe("nullscope study smoke", () => {
     expect(hashes("one")).toEqual(before);
   });
 
-  test("the same seed gives the same bytes with other threads, another seed gives others", () => {
+  test("the same seed gives the same bytes with other threads and other workers, another seed gives others", () => {
     const short = [
       "pretrain.steps=60",
       "pretrain.warmup=10",
@@ -112,7 +112,7 @@ describe("nullscope study smoke", () => {
       "tune.controls.methods=[continue]",
     ].flatMap((change) => ["--set", change]);
     expect(study("two", ...short).status).toBe(0);
-    expect(study("again", ...short, "--threads", "1").status).toBe(0);
+    expect(study("again", ...short, "--threads", "3", "--workers", "1").status).toBe(0);
     expect(hashes("again")).toEqual(hashes("two"));
     expect(study("three", ...short, "--seed", "1").status).toBe(0);
     const [two, three] = [hashes("two"), hashes("three")];

@@ -3,6 +3,7 @@ import type { ResultRow } from "../../study/results.js";
 import { checkpointTitle, orderCheckpoints, tunedMethods } from "../checkpoints.js";
 import { checkpointKeys, type Figure, sampleCounts, seedCounts } from "../figure.js";
 import { html } from "../html.js";
+import { valuesWithBars } from "../lanes.js";
 import { formula, mi, mo, over, row, sub, sum } from "../mathml.js";
 import { ink } from "../palette.js";
 import { allBranches, distinct, finalRows, isJailbreak, orderSets, overSeeds, select, shareInterval } from "../rows.js";
@@ -75,25 +76,7 @@ export function jailbreakFigure(allRows: readonly ResultRow[]): Figure | undefin
               dx: -14,
               fontSize: 12,
             }),
-            Plot.link(points, {
-              x1: "low",
-              x2: "high",
-              y1: "lane",
-              y2: "lane",
-              stroke: "colour",
-              strokeWidth: 1.8,
-              title: "series",
-            }),
-            Plot.dot(points, {
-              x: "value",
-              y: "lane",
-              symbol: "symbol",
-              r: 3.8,
-              fill: (point: (typeof points)[number]) => (point.hollow ? ink("page") : point.colour),
-              stroke: "colour",
-              strokeWidth: 1.4,
-              title: "title",
-            }),
+            ...valuesWithBars(points),
             Plot.text(points, {
               x: "high",
               y: "lane",

@@ -5,6 +5,7 @@ import {
   decodeGreedily,
   half,
   judge,
+  lipschitz,
   rowsOf,
   tau,
   trueAnswers,
@@ -32,6 +33,24 @@ export interface InterventionMeasure {
   readonly name: string;
   readonly measure: (engine: Engine, model: Checkpoint, input: IntervenedInput) => Promise<readonly IntervenedRow[]>;
 }
+
+/** The local Lipschitz constant of safe and of unsafe prompts, in one pass over both. Method §3.5. */
+const sensitivityAlong: InterventionMeasure = {
+  name: "lipschitz",
+  measure: async (engine, model, { world, tested, batch, random }) => {
+    const sets = tested.filter(({ set }) => set === "safe" || set === "unsafe");
+    const norms = await lipschitz(engine, model, joined(sets.map(({ samples }) => samples)), { world, batch });
+    let done = 0;
+    return sets.map(({ set, samples: { count } }) => {
+      const own = norms.subarray(done, (done += count));
+      const interval = bootstrapMeanInterval(own, { random });
+      return { metric: "lipschitz", set, value: mean(own), n: count, ...interval };
+    });
+  },
+};
+
+/** Measured along every curve beside what always is: a measure of `src/analysis` is plugged in here. */
+export const FURTHER_MEASURES: readonly InterventionMeasure[] = [sensitivityAlong];
 
 /**
  * What a changed model does: greedy behaviour on every set; separation and AUC of the clusters in the last block (q = 1); mean CE of the true

@@ -7,11 +7,8 @@ import type { Stage } from "../stage.js";
 import type { TrainedModel } from "./behaviour.js";
 import { gptOf } from "./checkpoints.js";
 import { interventionStage } from "./intervention.js";
-import type { InterventionMeasure } from "./interventionMeasures.js";
+import { FURTHER_MEASURES } from "./interventionMeasures.js";
 import { INSTRUCT } from "./pretrain.js";
-
-/** Measured along every curve beside what always is: a measure of `src/analysis` is plugged in here. */
-export const FURTHER_MEASURES: readonly InterventionMeasure[] = [];
 
 /** What a study intervenes by itself, one list a curve: of `interventions.run`, on the tuned checkpoints of `interventions.rates`. */
 export function studyInterventions(config: StudyConfig, world: World): Intervention[][] {
