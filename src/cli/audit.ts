@@ -3,7 +3,6 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { closest } from "fastest-levenshtein";
 import { stringify } from "yaml";
-import { openPrompts } from "../audit/auditPrompts.js";
 import { type AuditPair, openPair } from "../audit/pair.js";
 import type { AuditPartName, AuditPlan } from "../audit/part.js";
 import { AUDIT_PARTS } from "../audit/parts.js";
@@ -15,22 +14,17 @@ import { planStages } from "../study/graph.js";
 import { openRun } from "../study/openRun.js";
 import { versions } from "../study/runConfig.js";
 import type { Stage } from "../study/stage.js";
-import { addBehaviourOptions, type BehaviourFlags, behaviourOf } from "./auditBehaviour.js";
+import { addPromptOptions, type PromptFlags, promptsOf } from "./auditPrompts.js";
 import { clean, formatCount, type Io } from "./io.js";
 import { wholeNumber } from "./options.js";
 import { formatPlan, planJson } from "./progress.js";
 import { formatTable } from "./results.js";
 import { runToEnd } from "./study.js";
 
-interface AuditOptions extends BehaviourFlags {
+interface AuditOptions extends PromptFlags {
   readonly weights?: true;
   readonly activations?: true;
-  readonly tokenizer?: string;
-  readonly alphas: readonly number[];
-  readonly sensitivity: boolean;
-  readonly firstGenerated: boolean;
-  readonly chat: boolean;
-  readonly system?: string;
+  readonly behaviour?: true;
   readonly control?: string;
   readonly blocks?: string;
   readonly matrices?: string;
@@ -52,27 +46,13 @@ export function registerAudit(program: Command, io: Io): void {
     .argument("<tuned>", "the model after it, of the same architecture and shape")
     .option(
       "--weights",
-      "measure the weights: spectra, sizes and column spaces of the change (by default where no prompts are given)",
+      "measure the weights: spectra, sizes and column spaces of the change (by default, with all that --prompts adds)",
     )
-    .option(
-      "--prompts <file>",
-      "measure activations on the prompts of this JSONL file (operator, operand, label, text): clusters, row space, sensitivity",
-    )
-    .option(
-      "--alphas <list>",
-      "points of the path W + alpha dW that prompts go through; none for none",
-      parseAlphas,
-      [0, 0.5, 1, 1.5],
-    )
-    .option("--no-sensitivity", "no gradients: a quarter of the time")
-    .option("--no-first-generated", "the last prompt token alone")
-    .option("--no-chat", "prompts as they are, without the tuned model's chat template")
-    .option("--system <text>", "a system turn before every prompt")
-    .option("--tokenizer <dir>", "folder of tokenizer.json and the chat template; the tuned model's by default")
     .option(
       "--activations",
-      "measure activations on the prompts (by default with --prompts, unless only --behaviour is asked for)",
+      "measure activations on the prompts, streamed block by block: clusters, row space, refusal direction, sensitivity, the path W + alpha dW",
     )
+    .option("--behaviour", "generate answers to the prompts with both models and judge whether they refuse")
     .option("--control <dir>", "a third model, the base tuned further without safety: its change is a null")
     .option("--blocks <list>", "only these blocks, as in 1,5-8; all by default")
     .option("--matrices <list>", `only these matrices, of ${MATRIX_NAMES.join(", ")}`)
@@ -86,57 +66,53 @@ export function registerAudit(program: Command, io: Io): void {
     )
     .option("--json", "print events for machines, one JSON object a line")
     .option("--plan", "print the plan and stop: no weight is read, nothing is written");
-  addBehaviourOptions(command)
+  addPromptOptions(command)
     .addHelpText(
       "after",
       `
-With --prompts and --weights, row spaces have their projections on dW's directions too.
+With --weights and --activations, row spaces have their projections on dW's directions too.
 A block is a stage: killed or stopped, the same command goes on at the block in hand.
 
 Examples:
   nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --plan
   nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --name llama2
-  nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --prompts prompts.jsonl --name llama2
+  nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --activations --prompts prompts.jsonl --no-sensitivity
   nullscope audit base sft --control more-sft --blocks 1,16,30-32 --matrices mlp.gate,mlp.up,mlp.down`,
     )
     .action(async (base: string, tuned: string, options: AuditOptions) => {
       const pair = await openPair({ base, tuned, control: options.control });
       try {
-        await audit(pair, options, io);
+        const asked = await promptsOf(pair, options);
+        try {
+          await audit(pair, options, asked, io);
+        } finally {
+          await asked?.prompts.close();
+        }
       } finally {
         await pair.close();
       }
     });
 }
 
-async function audit(pair: AuditPair, options: AuditOptions, io: Io): Promise<void> {
+async function audit(
+  pair: AuditPair,
+  options: AuditOptions,
+  asked: Pick<AuditPlan, "prompts" | "activations" | "behaviour"> | undefined,
+  io: Io,
+): Promise<void> {
   const { config } = pair.base.checkpoint;
-  const { alphas, sensitivity, firstGenerated, chat, system, tokenizer } = options;
-  const behaviour = await behaviourOf(pair, options);
-  const prompts =
-    options.prompts === undefined ? undefined : await openPrompts(pair, options.prompts, { chat, system, tokenizer });
-  try {
-    // What needs nothing but the pair, where nothing is asked for.
-    const parts: AuditPartName[] = prompts === undefined || options.weights ? ["weights"] : [];
-    if (prompts !== undefined && (behaviour === undefined || options.activations)) parts.push("activations");
-    if (behaviour !== undefined) parts.push("behaviour");
-    const plan: AuditPlan = {
-      pair,
-      parts,
-      blocks: parseBlocks(options.blocks, config.blocks),
-      matrices: parseMatrices(options.matrices, [...layerMatrices(config, 1).keys()], config.family),
-      engine: engineSource({ device: "cpu", threads: options.threads }),
-      ...(prompts !== undefined && { prompts, activations: { alphas, sensitivity, firstGenerated } }),
-      ...(behaviour !== undefined && { behaviour }),
-    };
-    await runAudit(plan, options, io);
-  } finally {
-    await prompts?.close();
-  }
-}
-
-async function runAudit(plan: AuditPlan, options: AuditOptions, io: Io): Promise<void> {
-  const { pair, parts } = plan;
+  // Those asked for; without a flag all that the pair, and the prompts where there are some, allow.
+  const every = Object.keys(AUDIT_PARTS) as AuditPartName[];
+  const named = every.filter((part) => options[part]);
+  const parts: AuditPartName[] = named.length > 0 ? named : asked === undefined ? ["weights"] : every;
+  const plan: AuditPlan = {
+    pair,
+    parts,
+    blocks: parseBlocks(options.blocks, config.blocks),
+    matrices: parseMatrices(options.matrices, [...layerMatrices(config, 1).keys()], config.family),
+    engine: engineSource({ device: "cpu", threads: options.threads }),
+    ...asked,
+  };
   const stages = parts.flatMap((part): Stage[] => AUDIT_PARTS[part].stages(plan));
   const runFolder = join(options.runs, runName(options.name ?? pair.tuned.name));
 
@@ -173,8 +149,8 @@ function introduction({ pair, prompts }: AuditPlan, described: readonly string[]
 
 /** `config.yaml` of an audit: what was compared, by fingerprint and by path, and what was asked. */
 function configText(
-  { pair, blocks, matrices, parts, prompts, activations, behaviour }: AuditPlan,
-  { threads, system }: AuditOptions,
+  { pair, parts, blocks, matrices, prompts, activations, behaviour }: AuditPlan,
+  { threads, prompts: promptFile, system }: AuditOptions,
 ): string {
   const member = ({ checkpoint, fingerprint, name }: AuditPair["base"]) => ({
     name,
@@ -187,23 +163,24 @@ function configText(
     base: member(pair.base),
     tuned: member(pair.tuned),
     ...(pair.control !== undefined && { control: member(pair.control) }),
+    model: { family, blocks: all, width, mlp, heads, keyValueHeads, vocabulary },
     ...(prompts !== undefined && {
       prompts: {
-        file: prompts.file,
+        file: promptFile,
         identity: prompts.set.identity,
+        sets: [...prompts.set.sets],
         tokenizer: prompts.tokenizer.identity,
-        chatTemplate: prompts.chat,
+        chat: prompts.chat,
         ...(system !== undefined && { system }),
-        ...(parts.includes("activations") && activations),
       },
     }),
+    ...(activations !== undefined && { activations: { ...activations, alphas: [...activations.alphas] } }),
     ...(behaviour !== undefined && {
       behaviour: {
         tokens: behaviour.tokens,
         judges: behaviour.judges.map(({ name, settings }) => ({ name, settings })),
       },
     }),
-    model: { family, blocks: all, width, mlp, heads, keyValueHeads, vocabulary },
     ...(pair.notes.length > 0 && { notes: [...pair.notes] }),
     threads,
     versions: versions(),
@@ -237,20 +214,6 @@ async function printAnswer(runFolder: string, io: Io): Promise<void> {
     });
   });
   io.out(`\nMeans over blocks (n); every block is in the report:\n${formatTable(summary)}\n`);
-}
-
-/** "0,0.5,1" as numbers, each once, ascending; "none" as none. @throws UserError for what is none from -10 to 10. */
-export function parseAlphas(text: string): number[] {
-  if (text.trim() === "none") return [];
-  const alphas = text.split(",").map((part) => {
-    const alpha = Number(part);
-    if (!/^\s*-?[0-9]+(\.[0-9]+)?\s*$/.test(part) || Math.abs(alpha) > 10)
-      throw new UserError(
-        `--alphas ${text}: ${JSON.stringify(part)} is no number from -10 to 10, as in --alphas 0,0.5,1; "none" for no path.`,
-      );
-    return alpha;
-  });
-  return [...new Set(alphas)].sort((a, b) => a - b);
 }
 
 /** "1,5-8" as [1, 5, 6, 7, 8]. @throws UserError for what is no list, or names a block that the model does not have. */

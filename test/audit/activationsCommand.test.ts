@@ -2,7 +2,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { parseAlphas } from "../../src/cli/audit.js";
+import { parseAlphas } from "../../src/cli/auditPrompts.js";
 import { main } from "../../src/cli/main.js";
 import { openRun } from "../../src/study/openRun.js";
 import type { ResultRow } from "../../src/study/results.js";
@@ -45,15 +45,17 @@ async function audit(...argv: string[]) {
   return { code, ...written };
 }
 
-describe("nullscope audit --prompts", () => {
+describe("nullscope audit --activations", () => {
   test("says its memory beforehand, and gives every measure of the planted change, block by block", async () => {
-    const planned = await audit("--prompts", prompts, "--plan");
+    const planned = await audit("--activations", "--prompts", prompts, "--plan");
     expect(planned.code).toBe(0);
     expect(planned.out).toMatch(
       /activations: 16 prompts of 1\d\d tokens through two models and 2 points .*peak memory at most 0\.\d GiB/,
     );
 
-    const { code, err } = await audit("--prompts", prompts, "--weights", "--alphas", "0,1", "--name", "whole");
+    const { code, err } = await audit(
+      ...["--prompts", prompts, "--weights", "--activations", "--alphas", "0,1", "--name", "whole"],
+    );
     expect(err).toBe("");
     expect(code).toBe(0);
     const run = await openRun(join(scratch, "runs", "whole"));
@@ -92,7 +94,7 @@ describe("nullscope audit --prompts", () => {
 
   test("without --weights there are gains and no projections, and without gradients no sensitivity", async () => {
     const { code } = await audit(
-      ...["--prompts", prompts, "--alphas", "none", "--no-sensitivity", "--no-first-generated"],
+      ...["--activations", "--prompts", prompts, "--alphas", "none", "--no-sensitivity", "--no-first-generated"],
       ...["--blocks", "2", "--name", "short"],
     );
     expect(code).toBe(0);
@@ -121,7 +123,7 @@ describe("nullscope audit --prompts", () => {
       [foreign, /foreign\.jsonl, line 1: .*drift/],
       [join(scratch, "absent.jsonl"), /absent\.jsonl/],
     ] as const) {
-      const { code, err } = await audit("--prompts", file);
+      const { code, err } = await audit("--activations", "--prompts", file);
       expect(code).toBe(2);
       expect(err).toMatch(message);
       expect(err.trim().split("\n")).toHaveLength(1);

@@ -1,3 +1,4 @@
+import { UserError } from "../../errors.js";
 import type { AuditPart, AuditPlan } from "../part.js";
 import { weightsLayerStage } from "../weights.js";
 import { activationStages } from "./activationStages.js";
@@ -13,7 +14,8 @@ export const activationsPart: AuditPart = {
   name: "activations",
   stages: (plan) => {
     const prompts = chunksOf(plan);
-    if (prompts === undefined || plan.activations === undefined) return [];
+    if (prompts === undefined || plan.activations === undefined)
+      throw new UserError("Activations are measured on prompts; give a file with --prompts.");
     const { blocks, matrices, engine, parts } = plan;
     return activationStages({
       ...modelsOf(plan),
