@@ -182,7 +182,7 @@ function label(operation: string): string {
     .replace(/ run$/, " the run's folder")
     .replace(stageFolderName(world), "WORLD")
     .replace(stageFolderName(training), "TRAINING")
-    .replace(/(lock\.json|config\.yaml)\.[^/ ]+-\d+(\.stale)?\.tmp$/, "$1.HOST-PID$2.tmp");
+    .replace(/(lock\.json|config\.yaml)\.[^/ ]+-\d+\.tmp$/, "$1.HOST-PID.tmp");
 }
 
 /** One row of the matrix: a fault at operation `at` of a run that begins as `begin` makes its folder. */
