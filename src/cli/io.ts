@@ -1,3 +1,5 @@
+import { createInterface } from "node:readline";
+
 /** What asks a command to stop: Ctrl-C, a scheduler, a terminal that was closed, a reader that went away. */
 export type Interrupt = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGPIPE";
 
@@ -19,6 +21,8 @@ export interface Io {
   readonly columns: number;
   /** Calls `handler` when the command is asked to stop, until the returned function is called. */
   onInterrupt(handler: (by: Interrupt) => void): () => void;
+  /** Asks a person to confirm; absent where nobody can be asked. */
+  readonly confirm?: (question: string) => Promise<boolean>;
   /** Ends the process at once. */
   quit(code: number): void;
   /** What the process exits with when the command returns; commands set it. */
@@ -67,10 +71,25 @@ export function processIo(): Io {
         if (handlers.size === 0) for (const [signal, listener] of listeners) process.off(signal, listener);
       };
     },
+    ...(process.stdin.isTTY === true && process.stderr.isTTY === true && { confirm }),
     quit: (code) => process.exit(code),
     exitCode: 0,
   };
   return io;
+}
+
+/** Only "y" and "yes" are a yes; an end of input is a no. */
+async function confirm(question: string): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await new Promise<string>((done) => {
+      lines.once("close", () => done(""));
+      lines.question(`${question} [y/N] `, done);
+    });
+    return /^\s*y(es)?\s*$/i.test(answer);
+  } finally {
+    lines.close();
+  }
 }
 
 /**
@@ -78,7 +97,20 @@ export function processIo(): Io {
  * without marks that turn the direction of writing. Line feeds and tabs become spaces.
  */
 export function clean(text: string): string {
-  return text.replace(/[\n\t]+/g, " ").replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "");
+  return text.replace(/[\n\t]+/g, " ").replace(/[\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, "");
+}
+
+/** A value as JSON in which nothing moves a terminal either: what JSON lets stand of the characters that `clean` removes is written as \u.... */
+export function jsonText(value: unknown): string {
+  return jsonSafe(JSON.stringify(value));
+}
+
+/** The same for a text that is JSON already. */
+export function jsonSafe(json: string): string {
+  return json.replace(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** "8 s", "4 min 10 s", "2 h 5 min": a duration for people. */
@@ -90,6 +122,15 @@ export function formatDuration(seconds: number): string {
   if (minutes < 60) return whole % 60 === 0 ? `${minutes} min` : `${minutes} min ${whole % 60} s`;
   const rounded = Math.round(whole / 60);
   return rounded % 60 === 0 ? `${Math.floor(rounded / 60)} h` : `${Math.floor(rounded / 60)} h ${rounded % 60} min`;
+}
+
+/** "1.4 MiB": a size for people. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${unit === 0 || value >= 100 ? formatCount(value) : value.toPrecision(3)} ${units[unit]}`;
 }
 
 /** "2,250": a count for people. */

@@ -6,7 +6,10 @@ import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
 import { nullscopeVersion } from "../study/runConfig.js";
 import { registerAttack } from "./attack.js";
+import { registerAudit } from "./audit.js";
+import { registerCheckpoint } from "./checkpoint.js";
 import { registerClaims } from "./claims.js";
+import { registerClean } from "./clean.js";
 import { registerCompare } from "./compare.js";
 import { registerData } from "./data.js";
 import { registerDoctor } from "./doctor.js";
@@ -14,9 +17,11 @@ import { registerGraph } from "./graph.js";
 import { registerIntervene } from "./intervene.js";
 import { clean, type Io, processIo } from "./io.js";
 import { registerProfile } from "./profile.js";
+import { registerPrompts } from "./prompts.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
+import { registerVerify } from "./verify.js";
 import { registerWorld } from "./world.js";
 
 /** How long the last words wait for their reader, once the process was told to stop. */
@@ -49,6 +54,7 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
 129 by a closed terminal, 141 by a reader that went away.`,
     );
   registerStudy(program, io);
+  registerAudit(program, io);
   registerAttack(program, io);
   registerIntervene(program, io);
   registerReport(program, io);
@@ -57,8 +63,12 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerCompare(program, io);
   registerData(program, io);
   registerWorld(program, io);
+  registerVerify(program, io);
+  registerClean(program, io);
+  registerCheckpoint(program, io);
   registerGraph(program, io);
   registerProfile(program, io);
+  registerPrompts(program, io);
   registerDoctor(program, io);
   return program;
 }

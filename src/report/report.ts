@@ -11,6 +11,7 @@ import { columnSpaceFigures } from "./figures/columnSpace.js";
 import { behaviourDynamics, clusterDynamics } from "./figures/dynamics.js";
 import { interventionFigures } from "./figures/interventions.js";
 import { jailbreakFigure } from "./figures/jailbreaks.js";
+import { layerOverlapFigure } from "./figures/layerOverlap.js";
 import { overlapFigures } from "./figures/overlap.js";
 import { patchingFigure } from "./figures/patching.js";
 import { probesFigure } from "./figures/probes.js";
@@ -22,13 +23,16 @@ import { jailbreakTauFigure, tauFigure } from "./figures/tau.js";
 import { tauOutcomesFigure } from "./figures/tauOutcomes.js";
 import { trainingFigure } from "./figures/training.js";
 import { twinFigures } from "./figures/twins.js";
+import { weightsFigures } from "./figures/weights.js";
 import { filterForm } from "./filters.js";
 import { type Html, html } from "./html.js";
 import { figureMarkup, renderPage, type Section } from "./page.js";
 import { type RunData, readRun } from "./readRun.js";
 import { type Drawn, digestOf, remembered } from "./remembered.js";
+import { checkReport, REPORT_MANIFEST, writeReportManifest } from "./reportFiles.js";
 import { distinct, plainCheckpoints, select } from "./rows.js";
 import { attackOrderSection } from "./sections/attackOrder.js";
+import { auditHeadline, auditLede, auditOf } from "./sections/audit.js";
 import { behaviourSection } from "./sections/behaviour.js";
 import { claimsSection } from "./sections/claims.js";
 import { examplesSection } from "./sections/examples.js";
@@ -53,6 +57,7 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
   const page = reportPage(run, figures);
   const path = join(runFolder, "report.html");
   try {
+    await forgetUnvouched(runFolder);
     const paths = await writeFigures(
       join(runFolder, "figures"),
       Object.values(figures).flatMap((drawn) => drawn.figures),
@@ -60,6 +65,7 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
     // Under another name first: a reader never meets half a page.
     await writeFile(`${path}.tmp`, page);
     await rename(`${path}.tmp`, path);
+    await writeReportManifest(runFolder, run, [path, ...paths]);
     return { html: path, figures: paths };
   } catch (error) {
     await rm(`${path}.tmp`, { force: true }).catch(() => undefined);
@@ -69,6 +75,14 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
       `The report could not be written into ${runFolder} (${code}). Make the folder writable or free some space, then run "nullscope report ${runFolder}".`,
     );
   }
+}
+
+/** A figure that is there already is kept, so one that no manifest vouches for has to go first; and the manifest, for it holds no longer. */
+async function forgetUnvouched(runFolder: string): Promise<void> {
+  const { present, from, damaged } = await checkReport(runFolder);
+  if (present && from === undefined) await rm(join(runFolder, "figures"), { recursive: true, force: true });
+  for (const { path } of damaged) await rm(join(runFolder, path), { force: true });
+  await rm(join(runFolder, REPORT_MANIFEST), { force: true });
 }
 
 /** What each section's figures are drawn from: the measures whose rows they read, and how they are drawn. */
@@ -93,6 +107,8 @@ const DRAWINGS = {
   probes: [["probes"], (rows) => present([probesFigure(rows)])],
   patching: [["patching"], (rows) => present([patchingFigure(rows)])],
   overlap: [["overlap"], overlapFigures],
+  weights: [["weights"], weightsFigures],
+  layerOverlap: [["overlap"], (rows) => present([layerOverlapFigure(rows)])],
   training: [["training"], (rows) => present([trainingFigure(rows)])],
 } as const satisfies Record<string, readonly [readonly string[], (rows: readonly ResultRow[]) => readonly Figure[]]>;
 
@@ -136,7 +152,7 @@ function reportPage(run: RunData, figures: Figures): string {
   const strongest = answers(run.rows).flatMap((answer) => answer.strongest?.set ?? []);
   const open = new Set(["safe", "unsafe", ...strongest]);
   const firstProjection = figures.rowSpace.figures.find(({ id }) => id.includes("-block-"));
-  const sections: Section[] = [
+  const sections: PossibleSection[] = [
     section("claims", "Claims", claimsSection(run.claims), "claims"),
     section("behaviour", "Behaviour", behaviourSection(run.rows), "behaviour"),
     section(
@@ -151,6 +167,13 @@ function reportPage(run: RunData, figures: Figures): string {
       "Clusters in activation space",
       joined([show(figures.clusters), fold(figures.spectra, (_, i) => i === 0)]),
       "clusters",
+    ),
+    section(
+      "weights",
+      "Weights: how much changed",
+      fold(figures.weights, () => true),
+      "weights",
+      AUDITS_ONLY,
     ),
     section(
       "column-space",
@@ -182,6 +205,7 @@ function reportPage(run: RunData, figures: Figures): string {
       fold(figures.overlap, (_, i) => i === 0),
       "overlap",
     ),
+    section("layer-overlap", "Overlap across blocks", show(figures.layerOverlap), "overlap", AUDITS_ONLY),
     section("samples", "Samples", examplesSection(run.examples, open), "examples"),
     section("training", "Training", show(figures.training), "training"),
     {
@@ -194,20 +218,33 @@ function reportPage(run: RunData, figures: Figures): string {
     },
     { id: "time", title: "Time", content: timesSection(run.times) },
   ];
+  const audit = auditOf(run.config);
   return renderPage({
     run: run.name,
-    lede: lede(run),
-    headline: headline(run.rows),
+    lede: audit === undefined ? lede(run) : auditLede(audit),
+    headline: audit === undefined ? headline(run.rows) : auditHeadline(run.rows),
     filters: filterForm(run.rows),
-    sections,
+    // A study says what it lacks; an audit has only the sections of what it measured.
+    sections: sections.filter(({ absent }) => absent === undefined || (absent === "said" && audit === undefined)),
   });
 }
 
+/** A section, and where there is nothing to fill it with whether a study says so. */
+type PossibleSection = Section & { readonly absent?: "said" | "passed over" };
+const AUDITS_ONLY = "passed over";
+
 /** A section, or one line in its place that says what the run does not hold. */
-function section(id: string, title: string, content: Html | undefined, missing: string): Section {
+function section(
+  id: string,
+  title: string,
+  content: Html | undefined,
+  missing: string,
+  absent: "said" | "passed over" = "said",
+): PossibleSection {
   return {
     id,
     title,
+    ...(content === undefined && { absent }),
     content:
       content ?? html`<p class="absent">This run holds no rows of “${missing}”, so this section is left out.</p>`,
   };

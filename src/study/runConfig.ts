@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { stringify } from "yaml";
 import type { StudyConfig } from "./config.js";
+import { sealYaml } from "./seal.js";
 
 /** Versions of what computes: numbers may differ in their last digits between two of them. */
 export type Versions = Readonly<Record<"nullscope" | "node" | "onnxruntime", string>>;
@@ -30,5 +31,7 @@ export function versions(): Versions {
 export function runConfigText(config: StudyConfig, claims: readonly RecordedClaims[] = []): string {
   const recorded = claims.map(({ file, sha256 }) => ({ file, sha256 }));
   const all = { ...versions(), ...(recorded.length > 0 && { claims: recorded }) };
-  return `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: all })}`;
+  return sealYaml(
+    `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: all }, { aliasDuplicateObjects: false })}`,
+  );
 }

@@ -1,11 +1,13 @@
 import { join } from "node:path";
-import { DivergedError } from "../errors.js";
+import { DivergedError, UserError } from "../errors.js";
 import { attemptState, METRICS, type StageNews } from "./attemptState.js";
 import { asUserError, type FileSystem, orUserError } from "./fileSystem.js";
+import { checkStage, readManifest, readOutput } from "./manifest.js";
 import { openMetrics } from "./metrics.js";
 import { type Clock, progressMeter } from "./progressMeter.js";
-import type { Stage } from "./stage.js";
+import { type Stage, stageIdentity } from "./stage.js";
 import { abandonAttempt, beginAttempt, commitAttempt, stageFolder } from "./store.js";
+import { forgetVerified } from "./verified.js";
 
 /** How a stage ended, when no fault ended it. */
 export type StageOutcome =
@@ -42,6 +44,7 @@ export async function runStage(
 ): Promise<StageOutcome> {
   const folder = stageFolder(runFolder, stage);
   const started = clock.date();
+  await orUserError("read what a stage needs in", runFolder, () => refuseDamagedInputs(stage, runFolder, files));
   const attempt = await orUserError("begin a stage in", runFolder, () => beginAttempt(files, folder));
   const metrics = openMetrics(files, join(attempt.folder, METRICS));
   const meter = progressMeter(clock);
@@ -77,6 +80,19 @@ export async function runStage(
   }
 }
 
+/** What a stage is about to read is hashed once more: it may have been verified long ago, or by its stamps alone. */
+async function refuseDamagedInputs(stage: Stage, runFolder: string, files: FileSystem): Promise<void> {
+  for (const input of stage.inputs) {
+    const check = await checkStage(files, stageFolder(runFolder, input), stageIdentity(input));
+    if (check.state === "whole" && check.removed.length === 0) continue;
+    await forgetVerified(runFolder, files);
+    const reason = check.state === "damaged" ? check.reason : "it is gone";
+    throw new UserError(
+      `The stage "${input.name}" of ${runFolder}, which "${stage.name}" needs, was damaged after it was verified (${reason}); run the same command again, it is made again.`,
+    );
+  }
+}
+
 /** A diverged stage's record of where the numbers went wrong. */
 const DIVERGED = "diverged.json";
 
@@ -88,8 +104,10 @@ function divergedText(stage: Stage, { message, step, batch, loss }: DivergedErro
 
 /** Why a finished stage diverged, from its record. */
 export async function divergedMessage(files: FileSystem, folder: string): Promise<string> {
-  const record = JSON.parse(new TextDecoder().decode(await files.read(join(folder, DIVERGED)))) as { message: string };
-  return record.message;
+  const check = await readManifest(files, folder);
+  if (check.state !== "whole") return "its record cannot be read";
+  const bytes = await readOutput(files, folder, check.manifest, DIVERGED);
+  return (JSON.parse(new TextDecoder().decode(bytes)) as { message: string }).message;
 }
 
 function isAbort(error: unknown, signal: AbortSignal): boolean {

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { UserError } from "../errors.js";
 import { errorCode, type FileSystem } from "./fileSystem.js";
-import { checkStage, listOutputs, MANIFEST, type StageManifest, sealManifest, sha256 } from "./manifest.js";
+import { checkStage, listOutputs, MANIFEST, type StageManifest, sealManifest } from "./manifest.js";
 import { type Stage, stageFolderName, stageIdentity } from "./stage.js";
 import { removeStates } from "./stageState.js";
 
@@ -86,8 +86,7 @@ export async function commitAttempt(
   const found = await listOutputs(files, attempt.folder);
   const outputs = [];
   for (const path of found.files) {
-    const bytes = await files.read(join(attempt.folder, path));
-    outputs.push({ path, size: bytes.length, sha256: sha256(bytes) });
+    outputs.push({ path, ...(await files.digest(join(attempt.folder, path))) });
     await files.sync(join(attempt.folder, path));
   }
   const manifest = sealManifest({
@@ -111,8 +110,8 @@ export async function commitAttempt(
   await files.sync(attempt.folder);
   await refuseLateWriter(files, stage, folder, attempt);
   const there = await checkStage(files, folder, stageIdentity(stage));
-  if (there.state === "whole") throw overtaken(stage, "finished by another process");
-  if (there.state === "damaged") await files.remove(folder);
+  if (there.state === "whole" && there.removed.length === 0) throw overtaken(stage, "finished by another process");
+  if (there.state !== "absent") await files.remove(folder);
   try {
     await files.rename(attempt.folder, folder); // fails where a stage with files in it already has the name
   } catch (error) {
