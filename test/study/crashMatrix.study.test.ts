@@ -189,7 +189,7 @@ function label(operation: string): string {
 async function faultsAt(at: number, operation: string, begin: () => Promise<string>): Promise<string[]> {
   const cells: string[] = [];
   // What only looks leaves the disk as the operation before it left it.
-  const looks = /^(list|kind|read) /.test(operation);
+  const looks = /^(list|kind|read|digest|stamp) /.test(operation);
   if (looks) cells.push(...CRASHES.map(() => '"'));
   for (const crashed of looks ? [] : CRASHES) {
     const folder = await begin();
