@@ -64,14 +64,13 @@ describe("nullscope audit --activations", () => {
       rows.filter((row) => Object.entries(where).every(([field, value]) => row[field as keyof ResultRow] === value));
     for (let block = 1; block <= 4; block++) {
       for (const checkpoint of ["a_llama2", "tuned"])
-        expect(of({ measure: "clusters", metric: "separation", block, checkpoint }).map((row) => row.index)).toEqual([
-          1, 2,
-        ]);
+        for (const measure of ["clusters", "clusters-generated"])
+          expect(of({ measure, metric: "separation", block, checkpoint })).toHaveLength(1);
       for (const matrix of ["mlp.gate", "mlp.up", "mlp.down"])
         expect(of({ measure: "row-space", metric: "gain", set: "unsafe", block, matrix })).toHaveLength(1);
       expect(of({ measure: "activation-space", metric: "sin-theta-all", set: "safe", block })).toHaveLength(2);
       expect(of({ measure: "refusal-direction", metric: "base-cosine", block })).toHaveLength(1);
-      expect(of({ measure: "interventions", metric: "auc", block }).map((row) => row.alpha)).toEqual([0, 1]);
+      expect(of({ measure: "alpha-path", metric: "auc", block }).map((row) => row.alpha)).toEqual([0, 1]);
     }
     expect(of({ measure: "sensitivity", metric: "lipschitz" })).toHaveLength(4);
 
