@@ -334,7 +334,7 @@ test("prompts that no model could read are refused by their number", () => {
   expect(() => promptChunks(prompts.slice(0, 6), config, 64)).toThrow(/3 prompts in the set safe; at least 8/);
 });
 
-test("200 prompts of 40 tokens through the 7B shape: under 4 GiB, however many prompts there are", () => {
+test("200 prompts of 40 tokens through the 7B shape: under 4 GiB, and hardly more for ten times as many", () => {
   const llama7b = {
     ...{ family: "llama", vocabulary: 32000, context: 4096, width: 4096, blocks: 32, heads: 32, keyValueHeads: 32 },
     ...{ headWidth: 128, mlp: 11008, epsilon: 1e-5, rope: { theta: 10000, scaling: null }, tied: false },
@@ -352,6 +352,6 @@ test("200 prompts of 40 tokens through the 7B shape: under 4 GiB, however many p
     });
   };
   expect(peakOf(200).peak).toBeLessThan(4 * 2 ** 30);
-  expect(peakOf(2000).peak).toBe(peakOf(200).peak);
+  expect(peakOf(2000).peak).toBeLessThan(1.2 * peakOf(200).peak);
   expect(peakOf(200).weights).toBe(4 * (4 * 4096 ** 2 + 3 * 4096 * 11008 + 2 * 4096));
 });
