@@ -34,7 +34,7 @@ export async function run({ layers = 1, peer, note }) {
     if (peer !== undefined) rows.push(...check(peer, folder, base, tuned, layers, note));
     return {
       title: `Audit of a random pair in Llama-2 7B's shape, ${layers} of 32 blocks, ${threads} threads; reading included; 32 blocks: extrapolated from the mean of one`,
-      columns: ["what", "s/block", "peak GiB", "32 blocks h"],
+      columns: ["what", "s/block", "CPU s/block", "peak GiB", "32 blocks h"],
       rows,
     };
   } finally {
@@ -45,15 +45,21 @@ export async function run({ layers = 1, peer, note }) {
 
 async function weights(folder, base, tuned, layers) {
   const words = [command, "audit", base, tuned, "--weights", "--json", "--runs", folder, "--name", "audited"];
-  const { events, peak } = await measured([...words, "--threads", String(threads)]);
+  const { events, peak, cpu } = await measured([...words, "--threads", String(threads)]);
   const blocks = events.filter(({ event, stage }) => event === "finished" && stage.startsWith("weights block"));
   if (blocks.length !== layers) throw new Error(`${blocks.length} blocks were measured, not ${layers}`);
-  return row("audit --weights", blocks.reduce((sum, { seconds }) => sum + seconds, 0) / layers, peak);
+  return row(
+    "audit --weights",
+    blocks.reduce((sum, { seconds }) => sum + seconds, 0) / layers,
+    cpu === undefined ? undefined : cpu / layers,
+    peak,
+  );
 }
 
-const row = (what, seconds, peak) => ({
+const row = (what, seconds, cpu, peak) => ({
   what,
   "s/block": seconds,
+  "CPU s/block": cpu,
   "peak GiB": peak === undefined ? undefined : peak / GIB,
   "32 blocks h": (seconds * SHAPE.blocks) / 3600,
 });
@@ -81,6 +87,7 @@ function check(peer, folder, base, tuned, layers, note) {
     row(
       `forward pass of ${PROMPTS} prompts of ${TOKENS} tokens, in memory: ${forward.name}`,
       forward.seconds / layers,
+      forward.cpu / layers,
       forward.peak,
     ),
   ];

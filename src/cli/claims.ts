@@ -9,7 +9,7 @@ import {
   loadClaims,
 } from "../study/claims/index.js";
 import { openRun } from "../study/openRun.js";
-import { clean, type Io } from "./io.js";
+import { clean, type Io, jsonSafe } from "./io.js";
 import { findRun, gather } from "./options.js";
 
 interface ClaimsOptions {
@@ -47,7 +47,9 @@ Examples:
         throw new UserError(
           `The run ${run} has no verdicts yet; finish it with "nullscope study", or decide claims by its results with --claims paper.`,
         );
-      io.out(options.json ? claimsText(claims) : `${claimsTable(claims, io.terminal ? io.columns : undefined)}\n`);
+      io.out(
+        options.json ? jsonSafe(claimsText(claims)) : `${claimsTable(claims, io.terminal ? io.columns : undefined)}\n`,
+      );
     });
 }
 

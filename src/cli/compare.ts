@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { compareRuns, LEVEL, type RunComparison } from "../study/compareRuns.js";
 import { openRun } from "../study/openRun.js";
 import { RESULT_COLUMNS, type ResultRow } from "../study/results.js";
-import { clean, formatCount, type Io } from "./io.js";
+import { clean, formatCount, type Io, jsonText } from "./io.js";
 import { findRun, gather } from "./options.js";
 
 /** How many rows people are shown; `--json` has them all. */
@@ -35,7 +35,7 @@ Examples:
         const first = await openRun(await findRun(a, options.runs));
         const second = await openRun(await findRun(b, options.runs));
         const found = await compareRuns(first, second, { measures: options.measure });
-        io.out(options.json ? `${JSON.stringify(found)}\n` : formatComparison(found, [first.name, second.name]));
+        io.out(options.json ? `${jsonText(found)}\n` : formatComparison(found, [first.name, second.name]));
       },
     );
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { resolveDevice } from "../study/devices.js";
 import { type Diagnosis, diagnose, placements } from "../study/doctor.js";
 import type { Placement } from "../study/placement.js";
-import { clean, formatCount, type Io } from "./io.js";
+import { clean, formatCount, type Io, jsonText } from "./io.js";
 
 interface DoctorOptions {
   readonly runs: string;
@@ -36,7 +36,7 @@ Examples:
       // Asked for by name: without an adapter this is an error that says why.
       if (programs) await resolveDevice("webgpu", async () => found.devices.webgpu);
       const placed = programs ? await tools.placements("webgpu") : undefined;
-      if (json) return io.out(`${JSON.stringify({ ...found, ...(placed !== undefined && { programs: placed }) })}\n`);
+      if (json) return io.out(`${jsonText({ ...found, ...(placed !== undefined && { programs: placed }) })}\n`);
       const lines = [...diagnosisLines(found), ...(placed === undefined ? [] : ["", ...placementLines(placed)])];
       io.out(`${lines.map(clean).join("\n")}\n`);
     });

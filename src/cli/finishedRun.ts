@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
@@ -12,6 +11,7 @@ import { loadWorld } from "../study/loadWorld.js";
 import { openRun } from "../study/openRun.js";
 import { addRequest, readRequests, requestedStages, type StudyRequest, trainedModels } from "../study/requests.js";
 import { resolveConfig } from "../study/resolveConfig.js";
+import { readRunConfig } from "../study/runConfigFile.js";
 import type { Stage } from "../study/stage.js";
 import type { TrainedModel } from "../study/stages/behaviour.js";
 import { workersFor } from "../study/workers/workerPool.js";
@@ -71,7 +71,7 @@ export async function runRequest(
       );
   // config.yaml stays as it is: what was asked for lies in the run's requests.
   const requested = requestedStages(config, world, study, [request], engine);
-  await runToEnd([...done, ...requested], folder, await readFile(source, "utf8"), json, io, {
+  await runToEnd([...done, ...requested], folder, await readRunConfig(folder, nodeFileSystem), json, io, {
     workers: {
       count: workers ?? workersFor(config, requested),
       job: { config, requests: [...before, request], runFolder: folder },

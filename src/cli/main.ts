@@ -9,6 +9,7 @@ import { registerAttack } from "./attack.js";
 import { registerAudit } from "./audit.js";
 import { registerCheckpoint } from "./checkpoint.js";
 import { registerClaims } from "./claims.js";
+import { registerClean } from "./clean.js";
 import { registerCompare } from "./compare.js";
 import { registerData } from "./data.js";
 import { registerDoctor } from "./doctor.js";
@@ -20,7 +21,11 @@ import { registerPrompts } from "./prompts.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
+import { registerVerify } from "./verify.js";
 import { registerWorld } from "./world.js";
+
+/** How long the last words wait for their reader, once the process was told to stop. */
+const LINGER_MS = 2000;
 
 /** The `nullscope` command with all its subcommands. */
 export function createProgram(io: Io): Command {
@@ -45,7 +50,8 @@ Examples:
   nullscope study --help           all about one command
 
 Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
-3 done, but the loss of a stage diverged; 130 stopped by Ctrl-C.`,
+3 done, but the loss of a stage diverged; 130 stopped by Ctrl-C, 143 by SIGTERM,
+129 by a closed terminal, 141 by a reader that went away.`,
     );
   registerStudy(program, io);
   registerAudit(program, io);
@@ -57,6 +63,8 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerCompare(program, io);
   registerData(program, io);
   registerWorld(program, io);
+  registerVerify(program, io);
+  registerClean(program, io);
   registerCheckpoint(program, io);
   registerGraph(program, io);
   registerProfile(program, io);
@@ -112,5 +120,8 @@ function usageSentence(error: CommanderError, argv: readonly string[], program: 
 }
 
 // Run as a command (npm links it under another name), not imported by a test or a script.
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   process.exitCode = await main(process.argv.slice(2), processIo());
+  // Told to stop, it does not wait for a reader that stands still: all that matters is on the disk.
+  if (process.exitCode > 128) setTimeout(() => process.exit(), LINGER_MS).unref();
+}

@@ -18,7 +18,9 @@ export function wholeNumber(option: string, least: number, most: number): (text:
 
 /** The folder of a run given by its path or, where that is nothing, by its name below `runs`. @throws UserError when neither exists. */
 export async function findRun(run: string, runs = "runs"): Promise<string> {
-  for (const folder of [run, join(runs, run)]) if ((await nodeFileSystem.kind(folder)) === "folder") return folder;
+  // No path holds a NUL, and no system call takes one.
+  for (const folder of run.includes("\0") ? [] : [run, join(runs, run)])
+    if ((await nodeFileSystem.kind(folder)) === "folder") return folder;
   throw new UserError(
     `There is no run ${JSON.stringify(run)}, neither as a folder nor in ${runs}/; make one with "nullscope study".`,
   );

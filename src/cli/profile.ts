@@ -6,7 +6,7 @@ import type { StageProfile } from "../study/profile.js";
 import type { ProfileRow } from "../study/profileTables.js";
 import { PROGRAM_STAGES, type ProgramStage } from "../study/programs.js";
 import { resolveConfig } from "../study/resolveConfig.js";
-import type { Io } from "./io.js";
+import { type Io, jsonText } from "./io.js";
 import { gather, wholeNumber } from "./options.js";
 
 interface ProfileOptions {
@@ -54,7 +54,7 @@ Examples:
         steps: options.steps,
         method: options.method,
       });
-      io.out(options.json ? `${JSON.stringify(profile)}\n` : formatProfile(profile, config.threads));
+      io.out(options.json ? `${jsonText(profile)}\n` : formatProfile(profile, config.threads));
     });
 }
 

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { StudyEvent, StudyObserver, StudyPlan } from "../study/observer.js";
 import type { Stage } from "../study/stage.js";
-import { clean, formatCount, formatDuration, type Io } from "./io.js";
+import { clean, formatCount, formatDuration, type Io, jsonText } from "./io.js";
 
 /** Shows a study to people. `close` ends a line that is still being rewritten. */
 export interface ProgressView {
@@ -104,6 +104,8 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
         });
         rewritten = Number.NEGATIVE_INFINITY;
         return line(labelOf(event.stage));
+      case "resumed":
+        return line(`${labelOf(event.stage)}  goes on after step ${formatCount(event.step)}`);
       case "progress":
         return progress(event);
       case "finished":
@@ -131,7 +133,7 @@ export function linesView(io: Io, now: Now = () => performance.now()): ProgressV
 /** One JSON object a line for machines; the field `event` says which. Progress comes at most once a second, and at the end. */
 export function jsonView(io: Io, now: Now = () => performance.now()): ProgressView {
   const shown = new Map<Stage, number>();
-  const send = (event: object) => io.out(`${JSON.stringify(event)}\n`);
+  const send = (event: object) => io.out(`${jsonText(event)}\n`);
   const observer = (event: StudyEvent) => {
     if (event.type === "progress") {
       if (now() - (shown.get(event.stage) ?? Number.NEGATIVE_INFINITY) < JSON_MS && event.step < event.total) return;

@@ -5,7 +5,7 @@ import { UserError } from "../errors.js";
 import { openRun, type RowFilter } from "../study/openRun.js";
 import { overSeeds } from "../study/overSeeds.js";
 import { RESULT_COLUMNS, type ResultRow } from "../study/results.js";
-import { clean, type Io } from "./io.js";
+import { clean, type Io, jsonText } from "./io.js";
 import { findRun, gather } from "./options.js";
 
 interface ResultsOptions {
@@ -111,7 +111,7 @@ export function formatTable(rows: readonly ResultRow[]): string {
 
 /** A JSON array, one row a line, absent fields left out. */
 export function formatJson(rows: readonly ResultRow[]): string {
-  return rows.length === 0 ? "[]\n" : `[\n${rows.map((row) => `  ${JSON.stringify(row)}`).join(",\n")}\n]\n`;
+  return rows.length === 0 ? "[]\n" : `[\n${rows.map((row) => `  ${jsonText(row)}`).join(",\n")}\n]\n`;
 }
 
 /** Every column, full precision, quoted as RFC 4180 asks. */

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { UserError } from "../errors.js";
 import { assembleResults } from "../study/assembleResults.js";
 import { buildStudy } from "../study/build.js";
@@ -16,10 +16,12 @@ import { resolveDevice } from "../study/devices.js";
 import { engineSource } from "../study/engines.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import { planStages, type StudySummary } from "../study/graph.js";
+import { type DiskUse, diskUse, KEEP, type Keep, removeCheckpoints } from "../study/keep.js";
 import { loadWorld } from "../study/loadWorld.js";
+import type { StudyObserver } from "../study/observer.js";
 import { openRun } from "../study/openRun.js";
 import { PRESETS } from "../study/presets.js";
-import { readRequests, requestedStages } from "../study/requests.js";
+import { mendRequests, readRequests, requestedStages } from "../study/requests.js";
 import { type ConfigSource, resolveConfig } from "../study/resolveConfig.js";
 import { runConfigText } from "../study/runConfig.js";
 import { runStudy } from "../study/runStudy.js";
@@ -27,7 +29,7 @@ import type { Stage } from "../study/stage.js";
 import type { StudyJob } from "../study/workers/messages.js";
 import { workerPool, workersFor } from "../study/workers/workerPool.js";
 import { claimsTable } from "./claims.js";
-import { clean, type Io } from "./io.js";
+import { clean, formatBytes, formatCount, INTERRUPT_EXIT, type Interrupt, type Io, jsonText } from "./io.js";
 import { type EngineOptions, gather, threadsOption, wholeNumber, workersOption } from "./options.js";
 import { formatPlan, jsonView, linesView, planJson } from "./progress.js";
 
@@ -35,17 +37,17 @@ interface StudyOptions extends Omit<ConfigSource, "source">, EngineOptions {
   readonly runs: string;
   readonly json?: true;
   readonly plan?: true;
+  readonly keep?: Keep;
 }
 
 /** Exit code of a study that went on to its end although the numbers of a stage went wrong. */
 const DIVERGED_EXIT = 3;
+/** Smaller studies say nothing of the disk. */
+const WORTH_SAYING = 2 ** 20;
 /** A study that is under way rewrites its report after a stage, at most this often. */
 const REPORT_EVERY_MS = 10_000;
 /** And so seldom that no more than one part in this many goes into it. */
 const REPORT_SHARE = 20;
-/** 128 + SIGINT, as every shell has it. */
-const INTERRUPTED_EXIT = 130;
-
 /** Adds `nullscope study`. */
 export function registerStudy(program: Command, io: Io): void {
   program
@@ -63,6 +65,12 @@ export function registerStudy(program: Command, io: Io): void {
     .addOption(workersOption)
     .option("--device <device>", "cpu, webgpu, cuda, or auto: webgpu where there is a graphics adapter, else cpu")
     .option("--claims <file>", "decide these claims, not the configuration's; may be repeated", gather)
+    .addOption(
+      new Option(
+        "--keep <which>",
+        "checkpoints that stay when the study is done: all, last (each model as it ended), none; what a later command needs is made again",
+      ).choices(KEEP),
+    )
     .option("--json", "print events for machines, one JSON object a line")
     .option("--plan", "print the plan and stop: nothing is run, nothing is written")
     .addHelpText(
@@ -95,8 +103,8 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   const workers = options.workers ?? workersFor(config, stages);
 
   if (options.plan) {
-    const plan = await planStages(stages, runFolder, nodeFileSystem, workers);
-    io.out(options.json ? `${JSON.stringify({ event: "plan", ...planJson(plan) })}\n` : formatPlan(plan));
+    const plan = await planStages(stages, runFolder, nodeFileSystem, workers, options.keep === "all");
+    io.out(options.json ? `${jsonText({ event: "plan", ...planJson(plan) })}\n` : formatPlan(plan));
     return;
   }
 
@@ -104,6 +112,7 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
   const before = await readRecordedClaims(runFolder);
   await runToEnd(stages, runFolder, runConfigText(config, recorded), options.json === true, io, {
     workers: { count: workers, job: { config, requests, runFolder } },
+    ...(options.keep !== undefined && { keep: options.keep }),
     begin: async () => {
       await storeClaims(runFolder, claims);
       if (before.length > 0 && JSON.stringify(before) !== JSON.stringify(recorded))
@@ -118,6 +127,8 @@ async function study(source: string, options: StudyOptions, io: Io): Promise<voi
 export interface EndOfRun {
   /** Processes that run the stages of this job; this process runs them, one after another, where there is one or none. */
   readonly workers?: { readonly count: number; readonly job: StudyJob };
+  /** Which checkpoints stay at the end; those that are there, by default. `all` makes again what was removed. */
+  readonly keep?: Keep;
   /** Runs before the first stage, while the run is held. */
   readonly begin?: () => Promise<void>;
   /** Runs while the run is held, before the results are gathered; not after an interruption. */
@@ -133,40 +144,46 @@ export async function runToEnd(
   configText: string,
   json: boolean,
   io: Io,
-  { workers, begin, finished, answer = printAnswers }: EndOfRun = {},
+  { workers, keep, begin, finished, answer = printAnswers }: EndOfRun = {},
 ): Promise<void> {
   const view = json ? jsonView(io) : linesView(io);
   const pool =
     workers !== undefined && workers.count > 1
       ? workerPool(() => workers.job, { threads: workers.job.config.threads })
       : undefined;
-  const stop = stopAtCtrlC(io);
+  const stop = stopWhenAsked(io);
   let summary: StudySummary;
   let report: string | undefined;
+  let freed = 0;
   let reportedAt = performance.now();
   let reportTook = 0;
   try {
     summary = await runStudy(stages, {
       runFolder,
       configText,
-      begin: async () => begin?.(),
+      begin: async () => {
+        await mendRequests(runFolder);
+        await begin?.();
+      },
       observer: view.observer,
       signal: stop.signal,
       atOnce: pool && workers?.count,
       runner: pool?.runner,
+      restore: keep === "all",
       afterStage: async () => {
         // What is known so far, for whoever cannot wait; not so often that short stages wait for it.
         const begun = performance.now();
         if (begun - reportedAt < Math.max(REPORT_EVERY_MS, REPORT_SHARE * reportTook)) return;
-        await gatherResults(stages, runFolder);
-        await reportOf(runFolder, true);
+        await gatherResults(stages, runFolder, view.observer);
+        await reportOf(runFolder, view.observer);
         reportedAt = performance.now();
         reportTook = reportedAt - begun;
       },
-      finish: async ({ ran }) => {
+      finish: async () => {
         await finished?.();
-        await gatherResults(stages, runFolder);
-        report = await reportOf(runFolder, ran.length > 0);
+        await gatherResults(stages, runFolder, view.observer);
+        report = await reportOf(runFolder, view.observer);
+        if (keep !== undefined) freed = await removeCheckpoints(stages, runFolder, keep);
       },
     });
   } finally {
@@ -174,15 +191,30 @@ export async function runToEnd(
     view.close();
     stop.release();
   }
-  if (json)
-    io.out(`${JSON.stringify({ event: "end", ...summaryJson(summary), ...(report !== undefined && { report }) })}\n`);
-  if (!json && !summary.interrupted) await answer(runFolder, io);
-  conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), io);
+  const disk = await diskUse(stages, runFolder);
+  if (json) {
+    const end = { event: "end", ...summaryJson(summary), disk: { ...disk, freed } };
+    io.out(`${jsonText({ ...end, ...(report !== undefined && { report }) })}\n`);
+  }
+  if (!json && !summary.interrupted) {
+    await answer(runFolder, io);
+    io.out(diskText(disk, freed));
+  }
+  conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), stop.by(), io);
+}
+
+/** Where a study is large enough to matter to a disk: what it takes, and what of that could go. */
+function diskText({ stages, bytes, checkpoints }: DiskUse, freed: number): string {
+  if (bytes < WORTH_SAYING && freed === 0) return "";
+  const rest = checkpoints > 0 && freed === 0 ? "; --keep last or none removes them" : "";
+  const gone = freed > 0 ? `; ${formatBytes(freed)} of checkpoints removed` : "";
+  return `Disk: ${formatBytes(bytes)} in ${formatCount(stages)} stages, ${formatBytes(checkpoints)} of it checkpoints${rest}${gone}.\n`;
 }
 
 /** The results of the stages, and the verdicts that follow from them. */
-async function gatherResults(stages: readonly Stage[], runFolder: string): Promise<void> {
-  await assembleResults(stages, runFolder);
+async function gatherResults(stages: readonly Stage[], runFolder: string, observer: StudyObserver): Promise<void> {
+  for (const path of await assembleResults(stages, runFolder))
+    observer({ type: "rejected", folder: join(runFolder, path), reason: `${path} was not that of the rows beside it` });
   await writeClaims(runFolder, await readStoredClaims(runFolder));
 }
 
@@ -204,33 +236,58 @@ async function printBehaviour(runFolder: string, io: Io): Promise<void> {
 }
 
 /** Writes the report where there is anything to report, and where it is not there already as it would be; its path. */
-async function reportOf(runFolder: string, changed: boolean): Promise<string | undefined> {
-  const path = join(runFolder, "report.html");
+async function reportOf(runFolder: string, observer: StudyObserver): Promise<string | undefined> {
   if ((await openRun(runFolder)).measures.length === 0) return undefined;
-  if (!changed && (await nodeFileSystem.kind(path)) === "file") return path;
+  const { checkReport, digestOfRun, readRun, REPORT_MANIFEST } = await import("../report/reportFiles.js");
+  const { present, damaged, from } = await checkReport(runFolder);
+  for (const { path, reason } of damaged) {
+    // Without its manifest a report was not finished, which is no damage.
+    const unfinished = path === REPORT_MANIFEST && (await nodeFileSystem.kind(join(runFolder, path))) === "absent";
+    if (!unfinished) observer({ type: "rejected", folder: join(runFolder, path), reason });
+  }
+  if (present && damaged.length === 0 && from === digestOfRun(await readRun(runFolder)))
+    return join(runFolder, "report.html");
   // Loaded when needed: figures and fonts would slow every other command down.
   const { writeReport } = await import("../report/report.js");
   return (await writeReport(runFolder)).html;
 }
 
-/** The first Ctrl-C asks the stage in hand to stop; the second ends the process. */
-function stopAtCtrlC(io: Io): { signal: AbortSignal; release: () => void } {
+/**
+ * The first Ctrl-C, SIGTERM, closed terminal or closed pipe asks the stages in hand to stop after the step in hand and to save it; Ctrl-C after
+ * any of these ends the process.
+ */
+function stopWhenAsked(io: Io): { signal: AbortSignal; by: () => Interrupt | undefined; release: () => void } {
   const controller = new AbortController();
-  const release = io.onInterrupt(() => {
-    if (controller.signal.aborted) return io.quit(INTERRUPTED_EXIT);
+  let asked: Interrupt | undefined;
+  const release = io.onInterrupt((by) => {
+    if (asked !== undefined) {
+      if (by === "SIGINT") io.quit(INTERRUPT_EXIT[by]);
+      return; // a scheduler says it twice, and a terminal that is closed breaks its pipes as well
+    }
+    asked = by;
     controller.abort(new UserError("The study was stopped."));
-    io.err("\nnullscope: stopping after the step in hand; press Ctrl-C again to stop now.\n");
+    io.err(
+      by === "SIGINT"
+        ? "\nnullscope: stopping after the step in hand; press Ctrl-C again to stop now.\n"
+        : `nullscope: ${STOPPED_BY[by]}, stopping after the step in hand.\n`,
+    );
   });
-  return { signal: controller.signal, release };
+  return { signal: controller.signal, by: () => asked, release };
 }
 
+const STOPPED_BY: Readonly<Record<Exclude<Interrupt, "SIGINT">, string>> = {
+  SIGTERM: "SIGTERM came",
+  SIGHUP: "the terminal was closed",
+  SIGPIPE: "nobody reads the output any more",
+};
+
 /** The last words, and the exit code. @param product the path to look at, for people. */
-function conclude(summary: StudySummary, product: string | undefined, io: Io): void {
+function conclude(summary: StudySummary, product: string | undefined, by: Interrupt | undefined, io: Io): void {
   if (summary.interrupted) {
     io.err(
-      "nullscope: stopped; finished stages are kept. Run the same command to go on: the stage in hand restarts from its beginning.\n",
+      "nullscope: stopped; finished stages are kept, and training goes on after its last step. Run the same command to go on.\n",
     );
-    io.exitCode = INTERRUPTED_EXIT;
+    io.exitCode = INTERRUPT_EXIT[by ?? "SIGINT"];
     return;
   }
   if (summary.diverged.length > 0) {

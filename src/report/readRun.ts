@@ -1,12 +1,18 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { parse } from "yaml";
 import { UserError } from "../errors.js";
+import { nodeFileSystem } from "../study/fileSystem.js";
+import { readManifest, readOutput } from "../study/manifest.js";
 import type { Example, ResultRow } from "../study/results.js";
+import { CONFIG_FILE, readRunConfig } from "../study/runConfigFile.js";
+import { readSealedJson } from "../study/seal.js";
+import { parseStrictYaml } from "../study/strictYaml.js";
 import { asClaim, type ClaimVerdict } from "./claims.js";
 
 /** The verdicts' file has a schema of its own. */
 const CLAIMS = "claims.json";
+/** What a world stage keeps of its world. */
+const WORLD = "world.json";
 
 /** How long one stage took; the only part of a run that differs between two runs of the same configuration. */
 export interface StageTime {
@@ -49,7 +55,7 @@ export async function readRun(runFolder: string): Promise<RunData> {
   const claims: ClaimVerdict[] = [];
   for (const file of files) {
     const path = join(results, file);
-    const content = await readJson(path);
+    const content = await readSealedJson(nodeFileSystem, path, "run the study again, it rebuilds the file");
     if (file === CLAIMS) {
       if (!isRecord(content) || !Array.isArray(content.rows)) throw damaged(path, 'it has no "rows"');
       for (const row of content.rows) {
@@ -68,7 +74,7 @@ export async function readRun(runFolder: string): Promise<RunData> {
   }
   return {
     name: basename(resolve(runFolder)),
-    config: await readConfig(join(runFolder, "config.yaml")),
+    config: await readConfig(runFolder),
     rows,
     examples,
     claims,
@@ -76,11 +82,17 @@ export async function readRun(runFolder: string): Promise<RunData> {
   };
 }
 
-async function readConfig(path: string): Promise<unknown> {
-  const text = await readOptional(path);
-  if (text === undefined) return null;
+async function readConfig(runFolder: string): Promise<unknown> {
+  const path = join(runFolder, CONFIG_FILE);
+  let text: string;
   try {
-    return parse(text);
+    text = await readRunConfig(runFolder, nodeFileSystem);
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    throw error;
+  }
+  try {
+    return parseStrictYaml(text, path);
   } catch (error) {
     throw new UserError(`${path} is not readable YAML (${firstLine(error)}). Restore it, or run the study again.`);
   }
@@ -92,25 +104,20 @@ async function readStages(folder: string): Promise<Pick<RunData, "times" | "dive
   const times: StageTime[] = [];
   const diverged: string[] = [];
   for (const stage of (await list(folder)).sort()) {
-    const text = await readOptional(join(folder, stage, "manifest.json"));
-    if (text === undefined) continue;
-    let manifest: unknown;
-    try {
-      manifest = JSON.parse(text);
-    } catch {
-      continue; // A damaged manifest costs the report a duration; the store names and rebuilds such a stage.
-    }
-    if (!isRecord(manifest)) continue;
-    const name = typeof manifest.name === "string" ? manifest.name : stage;
-    if (typeof manifest.durationSeconds === "number") times.push({ stage, name, seconds: manifest.durationSeconds });
-    if (manifest.outcome === "diverged") diverged.push(name);
+    if (stage.startsWith(".")) continue; // an attempt in progress
+    const check = await readManifest(nodeFileSystem, join(folder, stage));
+    if (check.state !== "whole") continue; // It costs the report a duration; the study names such a stage and makes it again.
+    const { name, kind, finished, outcome, durationSeconds, outputs, config } = check.manifest;
+    times.push({ stage, name, seconds: durationSeconds });
+    if (outcome === "diverged") diverged.push(name);
     // A run whose configuration changed may keep an older world beside the present one.
-    const finished = String(manifest.finished ?? "");
-    if (manifest.kind !== "world" || finished < worldFinished) continue;
-    const path = join(folder, stage, "world.json");
-    if ((await readOptional(path)) === undefined) continue;
-    const hash = isRecord(manifest.config) ? manifest.config.world : undefined;
-    world = { file: await readJson(path), hash: typeof hash === "string" ? hash : undefined };
+    if (kind !== "world" || finished < worldFinished || !outputs.some(({ path }) => path === WORLD)) continue;
+    const bytes = await readOutput(nodeFileSystem, join(folder, stage), check.manifest, WORLD);
+    const hash = isRecord(config) ? config.world : undefined;
+    world = {
+      file: JSON.parse(new TextDecoder().decode(bytes)),
+      hash: typeof hash === "string" ? hash : undefined,
+    };
     worldFinished = finished;
   }
   return { times, diverged, world };
@@ -174,14 +181,6 @@ function asExample(value: unknown, path: string): Example {
   };
 }
 
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, "utf8"));
-  } catch (error) {
-    throw damaged(path, firstLine(error));
-  }
-}
-
 function damaged(path: string, why: string): UserError {
   return new UserError(`${path} is damaged: ${why}. Run the study again; it rebuilds the file.`);
 }
@@ -191,15 +190,6 @@ async function list(folder: string): Promise<string[]> {
     return await readdir(folder);
   } catch (error) {
     if (isAbsent(error)) return [];
-    throw error;
-  }
-}
-
-async function readOptional(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
     throw error;
   }
 }

@@ -30,6 +30,7 @@ import { type Html, html } from "./html.js";
 import { figureMarkup, renderPage, type Section } from "./page.js";
 import { type RunData, readRun } from "./readRun.js";
 import { type Drawn, digestOf, remembered } from "./remembered.js";
+import { checkReport, REPORT_MANIFEST, writeReportManifest } from "./reportFiles.js";
 import { distinct, plainCheckpoints, select } from "./rows.js";
 import { attackOrderSection } from "./sections/attackOrder.js";
 import { auditHeadline, auditLede, auditOf } from "./sections/audit.js";
@@ -57,6 +58,7 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
   const page = reportPage(run, figures);
   const path = join(runFolder, "report.html");
   try {
+    await forgetUnvouched(runFolder);
     const paths = await writeFigures(
       join(runFolder, "figures"),
       Object.values(figures).flatMap((drawn) => drawn.figures),
@@ -64,6 +66,7 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
     // Under another name first: a reader never meets half a page.
     await writeFile(`${path}.tmp`, page);
     await rename(`${path}.tmp`, path);
+    await writeReportManifest(runFolder, run, [path, ...paths]);
     return { html: path, figures: paths };
   } catch (error) {
     await rm(`${path}.tmp`, { force: true }).catch(() => undefined);
@@ -73,6 +76,14 @@ export async function writeReport(runFolder: string): Promise<WrittenReport> {
       `The report could not be written into ${runFolder} (${code}). Make the folder writable or free some space, then run "nullscope report ${runFolder}".`,
     );
   }
+}
+
+/** A figure that is there already is kept, so one that no manifest vouches for has to go first; and the manifest, for it holds no longer. */
+async function forgetUnvouched(runFolder: string): Promise<void> {
+  const { present, from, damaged } = await checkReport(runFolder);
+  if (present && from === undefined) await rm(join(runFolder, "figures"), { recursive: true, force: true });
+  for (const { path } of damaged) await rm(join(runFolder, path), { force: true });
+  await rm(join(runFolder, REPORT_MANIFEST), { force: true });
 }
 
 /** What each section's figures are drawn from: the measures whose rows they read, and how they are drawn. */

@@ -1,16 +1,18 @@
 import { join } from "node:path";
+import { UserError } from "../errors.js";
 import { canonicalJson } from "./canonicalJson.js";
 import { type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import { inDependencyOrder } from "./graph.js";
-import { checkStage } from "./manifest.js";
+import { readManifest, readOutput, type StageManifest } from "./manifest.js";
 import type { AppliedIntervention, Example, ExamplesFile, ResultRow } from "./results.js";
 import { writeResults } from "./resultsFiles.js";
 import { writeIfChanged } from "./runStudy.js";
+import { sealJson } from "./seal.js";
 import { type Stage, type StageContext, stageIdentity } from "./stage.js";
 import { stageFolder } from "./store.js";
 
 /** Files by which a stage hands its rows and its decoded samples to the study's results. */
-const ROWS = "rows.json";
+export const ROWS = "rows.json";
 const EXAMPLES = "examples.json";
 /** Interventions that a stage applied, as data. */
 const APPLIED = "interventions.json";
@@ -31,7 +33,12 @@ export async function writeRows(
 
 /** What a finished stage handed over by `writeRows`: for a stage that compares with it. `folder`: of that stage. */
 export async function readRows(folder: string, files: FileSystem = nodeFileSystem): Promise<ResultRow[]> {
-  return readJson<ResultRow[]>(files, join(folder, ROWS));
+  const check = await readManifest(files, folder);
+  if (check.state !== "whole")
+    throw new UserError(
+      `${folder} is no finished stage (${check.state === "damaged" ? check.reason : "it is not there"}); run the study again.`,
+    );
+  return readVerified<ResultRow[]>(files, folder, check.manifest, ROWS);
 }
 
 /** Called by a measuring stage: decoded samples for people to read, for `results/examples.json`. */
@@ -54,27 +61,27 @@ export async function writeApplied(
 
 /**
  * Gathers what the finished stages handed over into the run's `results/`, and removes result files of measures that the
- * study no longer has. Stages that diverged or were skipped give nothing.
+ * study no longer has. Stages that diverged or were skipped give nothing. Returns what `writeResults` found damaged.
  */
 export async function assembleResults(
   stages: readonly Stage[],
   runFolder: string,
   files: FileSystem = nodeFileSystem,
-): Promise<void> {
+): Promise<string[]> {
   const byMeasure = new Map<string, { stages: Set<string>; rows: ResultRow[] }>();
   const examples: Example[] = [];
   const applied = new Map<string, AppliedIntervention>();
   for (const stage of inDependencyOrder(stages)) {
     const folder = stageFolder(runFolder, stage);
-    const check = await checkStage(files, folder, stageIdentity(stage));
+    const check = await readManifest(files, folder, stageIdentity(stage));
     if (check.state !== "whole" || check.manifest.outcome !== "done") continue;
     const written = new Set(check.manifest.outputs.map((output) => output.path));
-    if (written.has(EXAMPLES)) examples.push(...(await readJson<Example[]>(files, join(folder, EXAMPLES))));
+    const read = <T>(path: string) => readVerified<T>(files, folder, check.manifest, path);
+    if (written.has(EXAMPLES)) examples.push(...(await read<Example[]>(EXAMPLES)));
     if (written.has(APPLIED))
-      for (const one of await readJson<AppliedIntervention[]>(files, join(folder, APPLIED)))
-        applied.set(canonicalJson(one), one);
+      for (const one of await read<AppliedIntervention[]>(APPLIED)) applied.set(canonicalJson(one), one);
     if (!written.has(ROWS)) continue;
-    for (const row of await readJson<ResultRow[]>(files, join(folder, ROWS))) {
+    for (const row of await read<ResultRow[]>(ROWS)) {
       const gathered = byMeasure.get(row.measure) ?? { stages: new Set(), rows: [] };
       byMeasure.set(row.measure, gathered);
       gathered.stages.add(stageIdentity(stage));
@@ -82,7 +89,7 @@ export async function assembleResults(
     }
   }
   const measures = [...byMeasure].sort(([a], [b]) => (a < b ? -1 : 1));
-  await writeResults(
+  const damaged = await writeResults(
     runFolder,
     measures.map(([measure, gathered]) => ({
       measure,
@@ -97,10 +104,11 @@ export async function assembleResults(
   if (examples.length > 0) {
     kept.add(EXAMPLES);
     const file: ExamplesFile = { schema: "nullscope/examples@1", examples };
-    await writeIfChanged(files, join(folder, EXAMPLES), `${JSON.stringify(file, null, 2)}\n`);
+    await writeIfChanged(files, join(folder, EXAMPLES), sealJson(`${JSON.stringify(file, null, 2)}\n`));
   }
   for (const name of await files.list(folder))
     if (name.endsWith(".json") && !kept.has(name)) await files.remove(join(folder, name));
+  return damaged;
 }
 
 /** Measures to which an attack or an intervention that was asked for adds rows. */
@@ -120,6 +128,7 @@ async function writeJson(files: FileSystem, path: string, value: unknown): Promi
   await files.write(path, new TextEncoder().encode(`${canonicalJson(JSON.parse(JSON.stringify(value)))}\n`));
 }
 
-async function readJson<T>(files: FileSystem, path: string): Promise<T> {
-  return JSON.parse(new TextDecoder().decode(await files.read(path))) as T; // verified by hash just before: our own writing
+/** Our own writing, verified by hash. */
+async function readVerified<T>(files: FileSystem, folder: string, manifest: StageManifest, path: string): Promise<T> {
+  return JSON.parse(new TextDecoder().decode(await readOutput(files, folder, manifest, path))) as T;
 }

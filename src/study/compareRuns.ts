@@ -65,7 +65,7 @@ export interface RunComparison {
 /** A difference is called one below this. */
 export const LEVEL = 0.05;
 /** Keys of a configuration that say nothing of the study. */
-const NO_DIFFERENCE = /^(name|threads|versions\..*)$/;
+const NO_DIFFERENCE = /^(name|threads|saveSteps|versions\..*)$/;
 
 /** Compares two runs: configurations, checkpoints, and every row that both have. @throws UserError when a run lacks an asked-for measure. */
 export async function compareRuns(

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { link, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -17,6 +18,12 @@ export interface FileSystem {
   list(path: string): Promise<string[]>;
   kind(path: string): Promise<"file" | "folder" | "other" | "absent">;
   read(path: string): Promise<Uint8Array>;
+  /** Size in bytes and sha256, in hex, of a file of any size, which is never in memory as a whole. */
+  digest(path: string): Promise<{ readonly size: number; readonly sha256: string }>;
+  /** Size in bytes, and a text that changes whenever the file is written, replaced or restored; undefined where there is nothing. */
+  stamp(
+    path: string,
+  ): Promise<{ readonly size: number; readonly stamp: string; readonly changedMs: number } | undefined>;
   /** Creates or replaces a file's content; not durable until `sync`. */
   write(path: string, bytes: Uint8Array): Promise<void>;
   append(path: string, bytes: Uint8Array): Promise<void>;
@@ -44,11 +51,14 @@ export const nodeFileSystem: FileSystem = {
     }
   },
   read: async (path) => new Uint8Array(await readFile(path)),
+  digest,
+  stamp,
   write: (path, bytes) => put(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, bytes),
   append: (path, bytes) => put(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, bytes),
   link,
   rename,
-  remove: (path) => rm(path, { recursive: true, force: true }),
+  // Tried again when an old attempt, about to lose, still writes into the folder.
+  remove: (path) => rm(path, { recursive: true, force: true, maxRetries: 3 }),
   sync,
 };
 
@@ -60,6 +70,36 @@ async function sync(path: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+async function digest(path: string) {
+  const hash = createHash("sha256");
+  let size = 0;
+  const handle = await open(path, "r");
+  try {
+    const block = new Uint8Array(Math.min(1 << 20, Math.max(1, (await handle.stat()).size)));
+    for (;;) {
+      const { bytesRead } = await handle.read(block, 0, block.length, null);
+      if (bytesRead === 0) return { size, sha256: hash.digest("hex") };
+      hash.update(block.subarray(0, bytesRead));
+      size += bytesRead;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** `changedMs`: when the file was last changed, by the file system's clock. */
+async function stamp(path: string) {
+  try {
+    // The time of change too: unlike the time of writing, no program can set it back.
+    const { size, ino, mtimeNs, ctimeNs } = await lstat(path, { bigint: true });
+    const changedMs = Number((mtimeNs > ctimeNs ? mtimeNs : ctimeNs) / 1_000_000n);
+    return { size: Number(size), stamp: `${ino}:${mtimeNs}:${ctimeNs}`, changedMs };
+  } catch (error) {
+    if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR") return undefined;
+    throw error;
   }
 }
 

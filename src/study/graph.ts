@@ -1,11 +1,12 @@
 import { UserError } from "../errors.js";
+import type { StageNews } from "./attemptState.js";
 import { type FileSystem, orUserError } from "./fileSystem.js";
-import { checkStage } from "./manifest.js";
 import type { PlannedStage, StudyObserver, StudyPlan } from "./observer.js";
 import type { Clock } from "./progressMeter.js";
 import { divergedMessage, runStage, type StageOutcome, type StageProgress } from "./runStage.js";
 import { type Stage, stageIdentity } from "./stage.js";
 import { stageFolder } from "./store.js";
+import { checkStages, rememberVerified } from "./verified.js";
 
 /** Runs one stage to its commit, in this process or in another. @throws what ended it, when that is no outcome. */
 export type StageRunner = (
@@ -13,6 +14,7 @@ export type StageRunner = (
   context: {
     readonly signal: AbortSignal;
     readonly onProgress: (progress: StageProgress) => void;
+    readonly onNews: (news: StageNews) => void;
     /** How many stages share the machine now, this one included. */
     readonly sharing: number;
   },
@@ -26,6 +28,8 @@ export interface RunStagesOptions {
   readonly clock: Clock;
   /** How many stages may run at a time; 1 by default. More needs a runner that uses other processes. */
   readonly atOnce?: number | undefined;
+  /** Also makes again what was removed from finished stages to save space. */
+  readonly restore?: boolean | undefined;
   /** Who runs a stage; this process by default. */
   readonly runner?: StageRunner | undefined;
   /** Runs after each stage that was committed in this call, one after another: to show what is known so far. */
@@ -71,17 +75,32 @@ interface Found extends PlannedStage {
   readonly damage: string | undefined;
 }
 
-async function findStages(stages: readonly Stage[], runFolder: string, files: FileSystem): Promise<Found[]> {
-  const found: Found[] = [];
-  for (const stage of inDependencyOrder(stages)) {
-    const identity = stageIdentity(stage);
-    const folder = stageFolder(runFolder, stage);
-    const check = await checkStage(files, folder, identity);
-    const outcome = check.state === "whole" ? check.manifest.outcome : undefined;
-    const damage = check.state === "damaged" ? check.reason : undefined;
-    found.push({ stage, identity, folder, done: outcome !== undefined, outcome, damage });
+async function findStages(stages: readonly Stage[], runFolder: string, files: FileSystem, restore = false) {
+  const ordered = inDependencyOrder(stages);
+  // Stages that were built twice are one.
+  const canonical = new Map(ordered.map((stage) => [stageIdentity(stage), stage]));
+  const checked = await checkStages(ordered, runFolder, files);
+  // What was removed to save space is made again where a stage that is still to do needs it, or where it is to be there.
+  const again = new Set<Stage>();
+  const usable = (stage: Stage) => checked.checks.get(stage)!.state === "whole" && !again.has(stage);
+  const lacking = (stage: Stage) => {
+    const check = checked.checks.get(stage)!;
+    return check.state === "whole" && check.removed.length > 0;
+  };
+  for (const stage of [...ordered].reverse()) {
+    if (restore && lacking(stage)) again.add(stage);
+    if (usable(stage)) continue;
+    for (const input of stage.inputs.map((one) => canonical.get(stageIdentity(one))!))
+      if (lacking(input)) again.add(input);
   }
-  return found;
+  const found = ordered.map((stage): Found => {
+    const check = checked.checks.get(stage)!;
+    const outcome = check.state === "whole" && !again.has(stage) ? check.manifest.outcome : undefined;
+    const damage = check.state === "damaged" ? check.reason : undefined;
+    const folder = stageFolder(runFolder, stage);
+    return { stage, identity: stageIdentity(stage), folder, done: outcome !== undefined, outcome, damage };
+  });
+  return { found, checked };
 }
 
 function planOf(found: readonly Found[], runFolder: string, atOnce: number): StudyPlan {
@@ -113,9 +132,10 @@ export async function planStages(
   runFolder: string,
   files: FileSystem,
   atOnce = 1,
+  restore = false,
 ): Promise<StudyPlan> {
   return orUserError("read the run", runFolder, async () =>
-    planOf(await findStages(stages, runFolder, files), runFolder, atOnce),
+    planOf((await findStages(stages, runFolder, files, restore)).found, runFolder, atOnce),
   );
 }
 
@@ -126,7 +146,10 @@ export async function planStages(
  */
 export async function runStages(stages: readonly Stage[], options: RunStagesOptions): Promise<StudySummary> {
   const { runFolder, files, observer, signal, atOnce = 1, runner = inThisProcess(options) } = options;
-  const found = await orUserError("read the run", runFolder, () => findStages(stages, runFolder, files));
+  const { found, checked } = await orUserError("read the run", runFolder, () =>
+    findStages(stages, runFolder, files, options.restore),
+  );
+  await orUserError("write to", runFolder, () => rememberVerified(runFolder, checked, files));
   for (const { folder, damage } of found)
     if (damage !== undefined) observer({ type: "rejected", folder, reason: damage });
   observer({ type: "plan", plan: planOf(found, runFolder, atOnce) });
@@ -159,7 +182,8 @@ export async function runStages(stages: readonly Stage[], options: RunStagesOpti
   const start = async ({ stage, identity }: Found, sharing: number) => {
     try {
       const onProgress = (progress: StageProgress) => observer({ type: "progress", stage, ...progress });
-      const end = await runner(stage, { signal: stopped, onProgress, sharing });
+      const onNews = (news: StageNews) => observer(news.type === "resumed" ? { ...news, stage } : news);
+      const end = await runner(stage, { signal: stopped, onProgress, onNews, sharing });
       if (end.outcome === "interrupted") interrupted.add(stage);
       else {
         if (end.outcome === "done") {
@@ -230,5 +254,6 @@ export async function runStages(stages: readonly Stage[], options: RunStagesOpti
 }
 
 function inThisProcess({ runFolder, files, clock }: RunStagesOptions): StageRunner {
-  return (stage, { signal, onProgress }) => runStage(stage, { runFolder, files, clock, signal, onProgress });
+  return (stage, { signal, onProgress, onNews }) =>
+    runStage(stage, { runFolder, files, clock, signal, onProgress, onNews });
 }

@@ -35,12 +35,15 @@ export async function lockRun(
     processStart: await processes.start(process.pid),
   };
   const text = new TextEncoder().encode(`${JSON.stringify(own)}\n`);
-  // Written aside and linked into place, so that nobody ever reads half a lock.
+  // Written aside, made durable and linked into place, so that nobody ever reads half a lock, not even after a power cut.
   const aside = `${path}.${own.host}-${own.pid}.tmp`;
   try {
     for (let tries = 0; tries < 3; tries++) {
       try {
+        // A dead process of our number may have left it, as a second name of its lock: writing into it would write into that.
+        await files.remove(aside);
         await files.write(aside, text);
+        await files.sync(aside);
         await files.link(aside, path);
         return async () => {
           if (sameBytes(await files.read(path).catch(() => undefined), text)) await files.remove(path);

@@ -1,11 +1,12 @@
 import type { FileSystem } from "./fileSystem.js";
+import type { MetricsRow } from "./stage.js";
 
 /** A file of JSON lines that is written in the background, in order. */
 export interface MetricsFile {
   /** Takes a row at once. NaN and infinities, which JSON has not, are written as text. */
-  write(row: Readonly<Record<string, number | string>>): void;
-  /** Waits until every row is in the file. @throws the first fault of writing. */
-  close(): Promise<void>;
+  write(row: MetricsRow): void;
+  /** Waits until every row so far is in the file. @throws the first fault of writing. */
+  flush(): Promise<void>;
 }
 
 /** Opens `path` for rows; the file is made with the first. */
@@ -37,7 +38,7 @@ export function openMetrics(files: FileSystem, path: string): MetricsFile {
       waiting += `${JSON.stringify(Object.fromEntries(plain))}\n`;
       writing ??= drain();
     },
-    async close() {
+    async flush() {
       while (writing !== undefined) await writing;
       if (fault !== undefined) throw fault.error;
     },

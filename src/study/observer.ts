@@ -32,6 +32,8 @@ export type StudyEvent =
       readonly index: number;
       readonly of: number;
     }
+  /** A stage that was cut off goes on after this step. */
+  | { readonly type: "resumed"; readonly stage: Stage; readonly step: number }
   | ({ readonly type: "progress"; readonly stage: Stage } & StageProgress)
   | { readonly type: "finished"; readonly stage: Stage; readonly identity: string; readonly seconds: number }
   | { readonly type: "diverged"; readonly stage: Stage; readonly identity: string; readonly message: string }

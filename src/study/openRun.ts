@@ -1,11 +1,12 @@
 import { basename, join, resolve } from "node:path";
-import { parse } from "yaml";
 import { UserError } from "../errors.js";
 import { type ClaimsResults, readClaims } from "./claims/file.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import { checkStage, type StageManifest } from "./manifest.js";
 import type { ResultRow } from "./results.js";
 import { readResults } from "./resultsFiles.js";
+import { readRunConfig } from "./runConfigFile.js";
+import { parseStrictYaml } from "./strictYaml.js";
 
 /** Values that rows must have: `{ metric: "tau", block: [2, 3] }`; of a list any; `undefined`: the field must be absent. */
 export type RowFilter = {
@@ -47,7 +48,7 @@ export async function openRun(folder: string, files: FileSystem = nodeFileSystem
     throw new UserError(
       `There is no run ${folder}; give a run's folder, as runs/quick, or make one with "nullscope study".`,
     );
-  const config = await files.read(join(folder, "config.yaml")).then((bytes) => parseConfig(bytes, folder), absent);
+  const config = await readRunConfig(folder, files).then((text) => parseConfig(text, folder), absent);
   const measures = (await listOrNone(files, join(folder, "results")))
     .filter((name) => name.endsWith(".json") && name !== "examples.json" && name !== "claims.json")
     .map((name) => name.slice(0, -".json".length));
@@ -85,6 +86,15 @@ export async function openRun(folder: string, files: FileSystem = nodeFileSystem
   };
 }
 
+/** Looks whether a folder is a run at all, damaged or not. @throws UserError when it is none. */
+export async function openRunForCheck(folder: string, files: FileSystem = nodeFileSystem): Promise<void> {
+  for (const name of ["config.yaml", "stages", "results"])
+    if ((await files.kind(join(folder, name))) !== "absent") return;
+  throw new UserError(
+    `${folder} is not a run: it holds neither config.yaml nor stages nor results; give a run's folder, as runs/quick.`,
+  );
+}
+
 /** The rows in which every field of the filter has its value, or one of its values. */
 export function filterRows(rows: readonly ResultRow[], filter: RowFilter): ResultRow[] {
   const wanted = Object.entries(filter) as [keyof ResultRow, unknown][];
@@ -93,9 +103,9 @@ export function filterRows(rows: readonly ResultRow[], filter: RowFilter): Resul
   );
 }
 
-function parseConfig(bytes: Uint8Array, folder: string): unknown {
+function parseConfig(text: string, folder: string): unknown {
   try {
-    return parse(new TextDecoder().decode(bytes), { logLevel: "error" });
+    return parseStrictYaml(text, "config.yaml");
   } catch {
     throw new UserError(`${join(folder, "config.yaml")} is not valid YAML; run the study again, it rewrites the file.`);
   }

@@ -88,6 +88,7 @@ const quick: Preset = {
   },
   device: "cpu",
   threads: 2,
+  saveSteps: "auto",
 };
 
 /**
@@ -177,6 +178,7 @@ const paper: Preset = {
   },
   device: "cpu",
   threads: 2,
+  saveSteps: "auto",
 };
 
 /** Every preset by name. */

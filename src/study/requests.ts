@@ -8,6 +8,8 @@ import { ATTACKS, type AttackName, attackSchemas, type StudyConfig } from "./con
 import type { EngineSource } from "./engines.js";
 import { asUserError, errorCode, type FileSystem, nodeFileSystem, writeAtomically } from "./fileSystem.js";
 import { sha256 } from "./manifest.js";
+import { writeIfChanged } from "./runStudy.js";
+import { readSealedJson, sealJson } from "./seal.js";
 import type { Stage } from "./stage.js";
 import type { AttackSettings } from "./stages/attack.js";
 import { stagesOfAttack } from "./stages/attacks.js";
@@ -108,10 +110,25 @@ function interventionStages(
   });
 }
 
-/** The run's requests, oldest first. @throws UserError for a file that is none. */
+/** The run's requests, oldest first. @throws UserError for one of which both copies are damaged, and for a file that is none. */
 export async function readRequests(runFolder: string, files: FileSystem = nodeFileSystem): Promise<StudyRequest[]> {
   return Promise.all((await requestFiles(runFolder, files)).map((name) => readRequest(runFolder, name, files)));
 }
+
+/** Writes a damaged copy of a request anew from the other one. The run's lock must be held. */
+export async function mendRequests(runFolder: string, files: FileSystem = nodeFileSystem): Promise<void> {
+  for (const name of await requestFiles(runFolder, files)) {
+    const request = await readRequest(runFolder, name, files);
+    for (const path of copiesOf(runFolder, name)) await writeIfChanged(files, path, requestText(request));
+  }
+}
+
+/** What a person asked for cannot be computed again, so it is kept twice. */
+const copiesOf = (runFolder: string, name: string) => ["", COPY].map((end) => join(runFolder, REQUESTS, name + end));
+const COPY = ".copy";
+
+const requestText = (request: StudyRequest) =>
+  sealJson(`${canonicalJson({ schema: schemaOf(request), ...request } as unknown as JsonValue)}\n`);
 
 /** Remembers a request, as the newest; asked for again, an older one becomes the newest. The run's lock must be held. */
 export async function addRequest(
@@ -120,7 +137,7 @@ export async function addRequest(
   files: FileSystem = nodeFileSystem,
 ): Promise<void> {
   const names = await requestFiles(runFolder, files);
-  const text = `${canonicalJson({ schema: schemaOf(request), ...request } as unknown as JsonValue)}\n`;
+  const text = requestText(request);
   const newest = names.at(-1);
   const same: string[] = [];
   for (const name of names)
@@ -128,8 +145,9 @@ export async function addRequest(
   if (newest !== undefined && same.includes(newest)) return;
   const next = String(Number.parseInt(newest ?? "0", 10) + 1).padStart(4, "0");
   await files.ensureFolder(join(runFolder, REQUESTS));
-  await writeAtomically(files, join(runFolder, REQUESTS, `${next}.json`), new TextEncoder().encode(text));
-  for (const name of same) await files.remove(join(runFolder, REQUESTS, name));
+  for (const path of copiesOf(runFolder, `${next}.json`))
+    await writeAtomically(files, path, new TextEncoder().encode(text));
+  for (const name of same) for (const path of copiesOf(runFolder, name)) await files.remove(path);
 }
 
 async function requestFiles(runFolder: string, files: FileSystem): Promise<string[]> {
@@ -139,24 +157,34 @@ async function requestFiles(runFolder: string, files: FileSystem): Promise<strin
     throw asUserError(error, "read the requests of", runFolder);
   });
   return names
-    .filter((name) => /^[0-9]{4,}\.json$/.test(name))
+    .filter((name) => /^[0-9]{4,}\.json(\.copy)?$/.test(name))
+    .map((name) => name.replace(COPY, ""))
+    .filter((name, at, all) => all.indexOf(name) === at)
     .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+}
+
+/** The first copy that is there and whole. @throws UserError of the first copy where none is. */
+async function readEither(files: FileSystem, copies: readonly string[], remedy: string) {
+  let first: unknown;
+  for (const path of copies) {
+    try {
+      const json = await readSealedJson(files, path, remedy);
+      if (json !== undefined) return json;
+    } catch (error) {
+      first ??= error;
+    }
+  }
+  throw first ?? new UserError(`${copies[0]} was removed while it was read; run the same command again.`);
 }
 
 async function readRequest(runFolder: string, name: string, files: FileSystem): Promise<StudyRequest> {
   const path = join(runFolder, REQUESTS, name);
-  const refuse = (why: string) =>
-    new UserError(
-      `${path} is no request for an attack or for interventions (${why}); delete it, and ask again with "nullscope attack" or "nullscope intervene".`,
+  const remedy = 'delete it, and ask again with "nullscope attack" or "nullscope intervene"';
+  const json = await readEither(files, copiesOf(runFolder, name), remedy);
+  const parsed = (json.schema === INTERVENTION_SCHEMA ? interventionRequest : attackRequest).safeParse(json);
+  if (!parsed.success)
+    throw new UserError(
+      `${path} is no request for an attack or for interventions (${parsed.error.issues[0]?.message ?? "its form is wrong"}); ${remedy}.`,
     );
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(await files.read(path)));
-  } catch (error) {
-    throw refuse(errorCode(error) ?? "no valid JSON");
-  }
-  const { schema } = (json ?? {}) as { readonly schema?: unknown };
-  const parsed = (schema === INTERVENTION_SCHEMA ? interventionRequest : attackRequest).safeParse(json);
-  if (!parsed.success) throw refuse(parsed.error.issues[0]?.message ?? "its form is wrong");
   return parsed.data;
 }

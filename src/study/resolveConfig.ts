@@ -1,12 +1,13 @@
 import { basename, extname } from "node:path";
 import { closest, distance } from "fastest-levenshtein";
-import { parse } from "yaml";
 import { z } from "zod";
 import { UserError } from "../errors.js";
 import { type StudyConfig, studySchema } from "./config.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import { withDefaultOptions } from "./methodOptions.js";
 import { PRESETS } from "./presets.js";
+import { unbroken } from "./runConfigFile.js";
+import { parseStrictYaml } from "./strictYaml.js";
 
 /** Where a configuration comes from: a preset or a file, then changes in order of rising precedence. */
 export interface ConfigSource {
@@ -73,8 +74,8 @@ function presetTree(name: string, where: string): Tree {
   );
 }
 
-/** A configuration is a page; what is larger is no configuration. */
-const MAX_CONFIG_BYTES = 1_000_000;
+/** A configuration is a page; hostile YAML costs up to 10 µs a byte. */
+const MAX_CONFIG_BYTES = 100_000;
 
 async function readConfigFile(path: string, files: FileSystem): Promise<Tree> {
   let bytes: Uint8Array;
@@ -92,7 +93,7 @@ async function readConfigFile(path: string, files: FileSystem): Promise<Tree> {
   if (bytes.length > MAX_CONFIG_BYTES)
     throw new UserError(`${path} has ${bytes.length} bytes, too many for a configuration.`);
   // A run's own config.yaml can be given again: what it says of versions is no setting.
-  const { preset, versions: _, ...own } = parseTree(new TextDecoder().decode(bytes), path);
+  const { preset, versions: _, ...own } = parseTree(unbroken(bytes, path), path);
   if (preset === undefined) return own;
   if (typeof preset !== "string")
     throw new UserError(`${path}: preset must be one of ${Object.keys(PRESETS).join(", ")}.`);
@@ -100,19 +101,10 @@ async function readConfigFile(path: string, files: FileSystem): Promise<Tree> {
 }
 
 function parseTree(text: string, where: string): Tree {
-  const value = parseYaml(text, where);
+  const value = parseStrictYaml(text, where);
   if (value === null) return {};
   if (!isTree(value)) throw new UserError(`${where} must hold settings as "key: value" lines.`);
   return value;
-}
-
-function parseYaml(text: string, where: string): unknown {
-  try {
-    return parse(text, { logLevel: "error" });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split("\n")[0]! : String(error);
-    throw new UserError(`${where} is not valid YAML: ${reason.replace(/[:.]$/, "")}.`);
-  }
 }
 
 /** `a.b=c` as `{ a: { b: c } }`. */
@@ -121,7 +113,7 @@ function parseChange(text: string): { text: string; path: string; tree: Tree } {
   const path = text.slice(0, Math.max(0, equals)).trim();
   if (equals < 0 || path.split(".").includes(""))
     throw new UserError(`--set ${text}: a change is written key=value, as in --set tune.steps=200.`);
-  const value = parseYaml(text.slice(equals + 1), `--set ${text}: the value`);
+  const value = parseStrictYaml(text.slice(equals + 1), `--set ${text}: the value`);
   const tree = path.split(".").reduceRight<unknown>((inner, key) => Object.fromEntries([[key, inner]]), value);
   return { text, path, tree: tree as Tree };
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { z } from "zod";
 import { UserError } from "../errors.js";
-import { errorCode, type FileSystem, nodeFileSystem } from "./fileSystem.js";
+import { type FileSystem, nodeFileSystem } from "./fileSystem.js";
 import {
   type AppliedIntervention,
   RESULT_COLUMNS,
@@ -11,6 +11,10 @@ import {
   type ResultsFile,
 } from "./results.js";
 import { writeIfChanged } from "./runStudy.js";
+import { readSealedJson, sealJson } from "./seal.js";
+
+/** All rows of a run in one file, for tools that read Parquet. */
+export const PARQUET = "results.parquet";
 
 const TEXT_COLUMNS = ["measure", "metric", "checkpoint", "set", "branch", "outcome", "matrix"] as const;
 const WHOLE_COLUMNS = ["block", "index", "step", "seed", "n"] as const;
@@ -35,7 +39,7 @@ export function sortRows(rows: readonly ResultRow[]): ResultRow[] {
 }
 
 /**
- * `results/MEASURE.json` as text, one row a line, absent fields null, numbers in their shortest exact spelling.
+ * `results/MEASURE.json` as text, sealed, one row a line, absent fields null, numbers in their shortest exact spelling.
  * @throws TypeError for NaN, infinities and rows of another measure: a number that is not defined has no row.
  */
 export function resultsText(
@@ -57,7 +61,7 @@ export function resultsText(
   const head = `  "schema": ${JSON.stringify(RESULTS_SCHEMA)},\n  "measure": ${JSON.stringify(measure)},\n  "stages": ${JSON.stringify([...stages].sort())},\n`;
   const applied = interventions.map((one) => `    ${JSON.stringify(one)}`);
   const list = applied.length === 0 ? "" : `  "interventions": [\n${applied.join(",\n")}\n  ],\n`;
-  return `{\n${head}${list}  "rows": [${lines.length === 0 ? "" : `\n${lines.join(",\n")}\n  `}]\n}\n`;
+  return sealJson(`{\n${head}${list}  "rows": [${lines.length === 0 ? "" : `\n${lines.join(",\n")}\n  `}]\n}\n`);
 }
 
 /** All rows as a Parquet file with every column of RESULT_COLUMNS: text, int64 and double, all but the first two and `value` nullable. */
@@ -95,17 +99,10 @@ const fileSchema = z.object({
   rows: z.array(rowSchema),
 });
 
-/** Reads `results/MEASURE.json`; null cells become absent fields. @throws UserError for a file that is missing or not a results file. */
+/** Reads `results/MEASURE.json`; null cells become absent fields. @throws UserError for a file that is missing, not as it was written, or not a results file. */
 export async function readResults(path: string, files: FileSystem = nodeFileSystem): Promise<ResultsFile> {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(await files.read(path)));
-  } catch (error) {
-    if (errorCode(error) === undefined && !(error instanceof SyntaxError)) throw error;
-    throw new UserError(
-      `${path} cannot be read as results (${errorCode(error) ?? "no valid JSON"}); run the study again, it rebuilds the file.`,
-    );
-  }
+  const json = await readSealedJson(files, path, "run the study again, it rebuilds the file");
+  if (json === undefined) throw new UserError(`There is no ${path}; run the study again, it rebuilds the file.`);
   const parsed = fileSchema.safeParse(json);
   if (!parsed.success)
     throw new UserError(
@@ -117,15 +114,26 @@ export async function readResults(path: string, files: FileSystem = nodeFileSyst
   return { ...parsed.data, rows: rows as unknown as ResultRow[] };
 }
 
-/** Writes `results/MEASURE.json` for each measure and `results/results.parquet` with all rows; files that have their content already stay untouched. */
+/**
+ * Writes `results/MEASURE.json` for each measure and `results/results.parquet` with all rows; files that have their content already stay
+ * untouched. Returns the paths, from the run's folder, of what was damaged and had no seal to show it: a Parquet file that is
+ * not that of the rows beside it.
+ */
 export async function writeResults(
   runFolder: string,
   results: readonly Omit<ResultsFile, "schema">[],
   files: FileSystem = nodeFileSystem,
-): Promise<void> {
+): Promise<string[]> {
   const folder = join(runFolder, "results");
   await files.ensureFolder(folder);
-  for (const { measure, stages, rows, interventions } of results)
-    await writeIfChanged(files, join(folder, `${measure}.json`), resultsText(measure, stages, rows, interventions));
-  await writeIfChanged(files, join(folder, "results.parquet"), resultsParquet(results.flatMap((one) => one.rows)));
+  // Parquet first: a process killed in between leaves JSON files that are older, not a Parquet file that looks damaged.
+  const parquet = join(folder, PARQUET);
+  const before = await files.kind(parquet);
+  const rewritten = await writeIfChanged(files, parquet, resultsParquet(results.flatMap((one) => one.rows)));
+  let changed = false;
+  for (const { measure, stages, rows, interventions } of results) {
+    const text = resultsText(measure, stages, rows, interventions);
+    changed = (await writeIfChanged(files, join(folder, `${measure}.json`), text)) || changed;
+  }
+  return rewritten && before === "file" && !changed ? [`results/${PARQUET}`] : [];
 }

@@ -50,6 +50,10 @@ export async function loadRunCheckpoint(
 async function finished(stage: Stage, runFolder: string, files: FileSystem): Promise<string> {
   const folder = stageFolder(runFolder, stage);
   const check = await checkStage(files, folder, stageIdentity(stage));
+  if (check.state === "whole" && check.removed.length > 0)
+    throw new UserError(
+      `The stage "${stage.name}" of ${runFolder} has no ${check.removed[0]} any more, it was removed by --keep; make it again with "nullscope study ${join(runFolder, "config.yaml")} --keep all".`,
+    );
   if (check.state === "whole" && check.manifest.outcome === "done") return folder;
   const why = check.state === "whole" ? "it diverged" : check.state === "damaged" ? check.reason : "it was not run yet";
   throw new UserError(`The stage "${stage.name}" of ${runFolder} has no model (${why}); run the study again.`);

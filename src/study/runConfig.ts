@@ -1,13 +1,10 @@
 import { createRequire } from "node:module";
 import { stringify } from "yaml";
 import type { StudyConfig } from "./config.js";
+import { sealYaml } from "./seal.js";
 
 /** Versions of what computes: numbers may differ in their last digits between two of them. */
-export interface Versions {
-  readonly nullscope: string;
-  readonly node: string;
-  readonly onnxruntime: string;
-}
+export type Versions = Readonly<Record<"nullscope" | "node" | "onnxruntime", string>>;
 
 /** Which claims a run is to decide, fixed before its first stage. */
 export interface RecordedClaims {
@@ -34,5 +31,7 @@ export function versions(): Versions {
 export function runConfigText(config: StudyConfig, claims: readonly RecordedClaims[] = []): string {
   const recorded = claims.map(({ file, sha256 }) => ({ file, sha256 }));
   const all = { ...versions(), ...(recorded.length > 0 && { claims: recorded }) };
-  return `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: all })}`;
+  return sealYaml(
+    `# The whole configuration of this run. "nullscope study" takes this file too.\n${stringify({ ...config, versions: all }, { aliasDuplicateObjects: false })}`,
+  );
 }

@@ -4,6 +4,8 @@ import { runStages, type StageRunner, type StudySummary } from "./graph.js";
 import { lockRun } from "./lock.js";
 import type { StudyObserver } from "./observer.js";
 import { type Clock, systemClock } from "./progressMeter.js";
+import { damagedRunFiles } from "./runFiles.js";
+import { checkSeal } from "./seal.js";
 import type { Stage } from "./stage.js";
 
 export interface RunStudyOptions {
@@ -17,12 +19,14 @@ export interface RunStudyOptions {
   /** Abort it to stop after the step in hand. */
   readonly signal?: AbortSignal;
   /** Runs while the run is still held, after the last stage; not after an interruption. */
-  readonly finish?: (summary: StudySummary) => Promise<void>;
+  readonly finish?: (summary: StudySummary) => Promise<unknown>;
   /** Runs after each stage that was committed, while the run is held. */
   readonly afterStage?: (stage: Stage) => Promise<void>;
   /** How many stages may run at a time, and who runs them: one, by this process, by default. */
   readonly atOnce?: number | undefined;
   readonly runner?: StageRunner | undefined;
+  /** Also makes again what was removed from finished stages to save space. */
+  readonly restore?: boolean | undefined;
   readonly files?: FileSystem;
   readonly clock?: Clock;
 }
@@ -41,8 +45,13 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
   });
   try {
     await removeLeftovers(files, runFolder);
+    const ownConfig = configText !== undefined && checkSeal(new TextEncoder().encode(configText)) === "none";
+    const damaged = await orUserError("read", runFolder, () => damagedRunFiles(runFolder, files, { ownConfig }));
+    for (const { path, reason } of damaged) observer({ type: "rejected", folder: join(runFolder, path), reason });
     if (configText !== undefined)
-      await orUserError("write to", runFolder, () => writeIfChanged(files, join(runFolder, "config.yaml"), configText));
+      await orUserError("write to", runFolder, async () =>
+        writeIfChanged(files, join(runFolder, "config.yaml"), configText),
+      );
     await orUserError("write to", runFolder, async () => options.begin?.());
     const summary = await runStages(stages, {
       runFolder,
@@ -52,6 +61,7 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
       clock,
       atOnce: options.atOnce,
       runner: options.runner,
+      restore: options.restore,
       afterStage:
         options.afterStage &&
         ((stage) => orUserError("write the results in", runFolder, async () => options.afterStage?.(stage))),
@@ -63,18 +73,30 @@ export async function runStudy(stages: readonly Stage[], options: RunStudyOption
   }
 }
 
-/** Writes a file atomically unless it already has this content: a second run leaves every file as it is. */
-export async function writeIfChanged(files: FileSystem, path: string, content: string | Uint8Array): Promise<void> {
+/** Writes a file atomically unless it already has this content: a second run leaves every file as it is. Returns whether it wrote. */
+export async function writeIfChanged(files: FileSystem, path: string, content: string | Uint8Array): Promise<boolean> {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-  if ((await files.kind(path)) === "file" && Buffer.compare(await files.read(path), bytes) === 0) return;
+  if ((await files.kind(path)) === "file" && Buffer.compare(await files.read(path), bytes) === 0) return false;
   await writeAtomically(files, path, bytes);
+  return true;
 }
 
-/** Files that a killed process was about to rename into place; nobody else writes while the run is held. */
+/** What killed processes were about to rename into place, and what attempts left at stages that are finished; nobody else writes while the run is held. */
 async function removeLeftovers(files: FileSystem, runFolder: string): Promise<void> {
   for (const folder of [runFolder, join(runFolder, "results")])
     await orUserError("clean up in", folder, async () => {
       if ((await files.kind(folder)) !== "folder") return;
       for (const name of await files.list(folder)) if (name.endsWith(".tmp")) await files.remove(join(folder, name));
     });
+  const stages = join(runFolder, "stages");
+  await orUserError("clean up in", stages, async () => {
+    if ((await files.kind(stages)) !== "folder") return;
+    const names = await files.list(stages);
+    const finished = new Set(names.filter((name) => !name.startsWith(".")));
+    for (const name of names) {
+      const stage = /^\.(.+)\.attempt-[0-9]+(\.state-[0-9]+)?(\.tmp)?$/.exec(name);
+      if (/^\..+\.removed\.tmp$/.test(name)) await files.remove(join(stages, name));
+      if (stage && (stage[3] !== undefined || finished.has(stage[1]!))) await files.remove(join(stages, name));
+    }
+  });
 }

@@ -32,11 +32,38 @@ export interface StageContext {
   /** The folder of a finished input, verified. */
   input(stage: Stage): string;
   /** Appends one line to `metrics.jsonl`. Rows hold no times: the same seed gives the same bytes. */
-  metrics(row: Readonly<Record<string, number | string>>): void;
+  metrics(row: MetricsRow): void;
   /** Tells people how far it is: `step` of `total` done, and the latest news ("loss 1.234"). */
   progress(step: number, total: number, note?: string): void;
   /** Aborted when the user wants to stop: check it between steps with `signal.throwIfAborted()`. */
   readonly signal: AbortSignal;
+  /** What a long stage saves on its way, so that a killed one goes on from there. */
+  readonly state: StageState;
+}
+
+/** What a stage saved in the middle: its own files by their names, and a note of its own. */
+export interface StateContent {
+  /** Steps done, at least 1. */
+  readonly step: number;
+  readonly note: JsonValue;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/** A row of `metrics.jsonl`. */
+export type MetricsRow = Readonly<Record<string, number | string>>;
+
+/** The states of a running stage. They are no outputs: a finished stage has none. */
+export interface StageState {
+  /**
+   * The newest whole state that an earlier attempt left, every byte verified, or undefined. What the stage had written by then, its metrics
+   * among it, is in its folder again: call it before anything is written. States that are damaged are named to the user and passed over.
+   * @param refuse a reason not to go on from a state that is whole, as a clause: it is passed over too.
+   */
+  load(
+    refuse?: (content: StateContent) => string | undefined,
+  ): Promise<(StateContent & { readonly metrics: readonly MetricsRow[] }) | undefined>;
+  /** Makes a state durable, with all that the stage has written so far. Returns once no crash can take it back. */
+  save(content: StateContent): Promise<void>;
 }
 
 /** sha256, in hex, of the canonical JSON of kind, version, configuration and the inputs' identities (in their order). */

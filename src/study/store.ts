@@ -1,8 +1,9 @@
 import { basename, dirname, join } from "node:path";
 import { UserError } from "../errors.js";
 import { errorCode, type FileSystem } from "./fileSystem.js";
-import { checkStage, listOutputs, MANIFEST, type StageManifest, sealManifest, sha256 } from "./manifest.js";
+import { checkStage, listOutputs, MANIFEST, type StageManifest, sealManifest } from "./manifest.js";
 import { type Stage, stageFolderName, stageIdentity } from "./stage.js";
+import { removeStates } from "./stageState.js";
 
 /** A stage that is being made: its own folder, beside the finished ones, under a name no reader takes for a stage. */
 export interface Attempt {
@@ -21,14 +22,21 @@ export interface CommitFacts {
 /** `.KIND-HASH.attempt-N`: the leading dot keeps it apart from finished stages. */
 const attemptName = (stageFolder: string, number: number) => `.${basename(stageFolder)}.attempt-${number}`;
 
-/** Numbers of the attempts whose folders exist, ascending. */
-async function attemptNumbers(files: FileSystem, stageFolder: string): Promise<number[]> {
+/** What attempts left beside the stage: their folders, their states, and states that were being written. */
+async function attemptTraces(files: FileSystem, stageFolder: string) {
   const prefix = attemptName(stageFolder, 0).slice(0, -1);
-  return (await files.list(dirname(stageFolder)))
-    .filter((name) => name.startsWith(prefix) && /^[0-9]{1,9}$/.test(name.slice(prefix.length)))
-    .map((name) => Number(name.slice(prefix.length)))
-    .sort((a, b) => a - b);
+  const traces: { path: string; number: number; kind: "attempt" | "state" | "half" }[] = [];
+  for (const name of await files.list(dirname(stageFolder))) {
+    const match =
+      name.startsWith(prefix) && /^([0-9]{1,9})(?:\.state-[0-9]{1,9}(\.tmp)?)?$/.exec(name.slice(prefix.length));
+    if (!match) continue;
+    const kind = match[2] ? "half" : match[0] === match[1] ? "attempt" : "state";
+    traces.push({ path: join(dirname(stageFolder), name), number: Number(match[1]), kind });
+  }
+  return traces;
 }
+
+const newestOf = (traces: readonly { number: number }[]) => Math.max(0, ...traces.map((trace) => trace.number));
 
 /** Where a stage's outputs lie once it is finished. */
 export function stageFolder(runFolder: string, stage: Stage): string {
@@ -36,13 +44,14 @@ export function stageFolder(runFolder: string, stage: Stage): string {
 }
 
 /**
- * Begins a stage: claims the next attempt number, which makes every older attempt the loser, and clears their folders away.
+ * Begins a stage: claims the next attempt number, which makes every older attempt the loser, and clears their folders away. The states that
+ * they saved stay: this attempt may go on from them.
  */
 export async function beginAttempt(files: FileSystem, folder: string): Promise<Attempt> {
   await files.ensureFolder(dirname(folder));
   for (;;) {
-    const older = await attemptNumbers(files, folder);
-    const number = (older.at(-1) ?? 0) + 1;
+    const older = await attemptTraces(files, folder);
+    const number = newestOf(older) + 1;
     const own = join(dirname(folder), attemptName(folder, number));
     try {
       await files.makeFolder(own); // exactly one process can make it
@@ -52,7 +61,7 @@ export async function beginAttempt(files: FileSystem, folder: string): Promise<A
     }
     // The claim is durable before the older attempts go, or a crash here could hand their number out again.
     await files.sync(dirname(folder));
-    for (const lost of older) await files.remove(join(dirname(folder), attemptName(folder, lost)));
+    for (const { path, kind } of older) if (kind !== "state") await files.remove(path);
     return { folder: own, number };
   }
 }
@@ -77,8 +86,7 @@ export async function commitAttempt(
   const found = await listOutputs(files, attempt.folder);
   const outputs = [];
   for (const path of found.files) {
-    const bytes = await files.read(join(attempt.folder, path));
-    outputs.push({ path, size: bytes.length, sha256: sha256(bytes) });
+    outputs.push({ path, ...(await files.digest(join(attempt.folder, path))) });
     await files.sync(join(attempt.folder, path));
   }
   const manifest = sealManifest({
@@ -101,6 +109,9 @@ export async function commitAttempt(
   for (const path of found.folders) await files.sync(join(attempt.folder, path));
   await files.sync(attempt.folder);
   await refuseLateWriter(files, stage, folder, attempt);
+  const there = await checkStage(files, folder, stageIdentity(stage));
+  if (there.state === "whole" && there.removed.length === 0) throw overtaken(stage, "finished by another process");
+  if (there.state !== "absent") await files.remove(folder);
   try {
     await files.rename(attempt.folder, folder); // fails where a stage with files in it already has the name
   } catch (error) {
@@ -109,16 +120,21 @@ export async function commitAttempt(
     throw error;
   }
   await files.sync(dirname(folder));
+  // Only now: until here a power cut may take the name back, and then the states are what is left.
+  await removeStates(files, { stageFolder: folder, attempt: attempt.number });
   return JSON.parse(manifest) as StageManifest;
 }
 
-async function refuseLateWriter(files: FileSystem, stage: Stage, folder: string, attempt: Attempt): Promise<void> {
-  const newest = (await attemptNumbers(files, folder)).at(-1) ?? 0;
+/** @throws UserError when a newer attempt at the stage has begun. */
+export async function refuseLateWriter(
+  files: FileSystem,
+  stage: Stage,
+  folder: string,
+  attempt: Attempt,
+): Promise<void> {
+  const newest = newestOf(await attemptTraces(files, folder));
   if (newest > attempt.number)
     throw overtaken(stage, `started again as attempt ${newest}, and this is attempt ${attempt.number}`);
-  const there = await checkStage(files, folder, stageIdentity(stage));
-  if (there.state === "whole") throw overtaken(stage, "finished by another process");
-  if (there.state === "damaged") await files.remove(folder);
 }
 
 function overtaken(stage: Stage, how: string): UserError {

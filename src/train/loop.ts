@@ -67,6 +67,9 @@ export interface TrainOptions {
   /** After these numbers of steps `onCheckpoint` gets the weights. */
   readonly checkpointsAt?: readonly number[];
   readonly onCheckpoint?: (step: number, parameters: Float32Array) => Promise<void>;
+  /** After every so many steps, and when asked to stop, `onState` gets all that training carries: going on from it changes no byte. */
+  readonly saveSteps?: number;
+  readonly onState?: (state: TrainState) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -83,7 +86,7 @@ export function freshState(parameters: Float32Array): TrainState {
 /**
  * Trains from `state` to the schedule's last step (or `until`). The result depends on the state and the options alone.
  * Throws DivergedError when a loss or the weights are no longer finite, or what is to be learned is ten times less likely, in nats, than by
- * guessing; and `signal.reason` between two steps when asked to stop.
+ * guessing; and `signal.reason` between two steps when asked to stop, once `onState` has the last one.
  */
 export async function train(engine: Engine, state: TrainState, options: TrainOptions): Promise<TrainState> {
   const { model, objective, schedule, adamw, batchAt, batchName, onStep, signal } = options;
@@ -104,8 +107,19 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
   let [parameters, firstMoment, secondMoment] = (await Promise.all(
     [state.parameters, state.firstMoment, state.secondMoment].map(place),
   )) as [Resident, Resident, Resident];
+  const read = async (): Promise<Omit<TrainState, "step">> => {
+    const vectors = await Promise.all([parameters, firstMoment, secondMoment].map((one) => one.read()));
+    const [weights, first, second] = vectors as [Float32Array, Float32Array, Float32Array];
+    return { parameters: weights, firstMoment: first, secondMoment: second };
+  };
+  let saved = state.step;
+  const save = async (step: number) => {
+    if (step > saved) await options.onState?.({ ...(await read()), step });
+    saved = step;
+  };
   try {
     for (let step = state.step; step < end; step++) {
+      if (signal?.aborted) await save(step);
       signal?.throwIfAborted();
       const learningRate = warmupCosine(step, schedule);
       const bias = (beta: number) => Float32Array.of(1 - beta ** (step + 1));
@@ -141,18 +155,17 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
       onStep?.({ step: step + 1, loss, metrics, learningRate, gradientNorm });
       if (options.checkpointsAt?.includes(step + 1))
         await options.onCheckpoint?.(step + 1, (await parameters.read()) as Float32Array);
+      if ((step + 1) % (options.saveSteps ?? Number.POSITIVE_INFINITY) === 0 && step + 1 < end) await save(step + 1);
     }
-    const [weights, first, second] = (await Promise.all(
-      [parameters, firstMoment, secondMoment].map((one) => one.read()),
-    )) as Float32Array[];
-    if (!weights!.every(Number.isFinite))
+    const last = await read();
+    if (!last.parameters.every(Number.isFinite))
       throw new DivergedError(
         `The weights are no longer finite after step ${end}; lower the learning rate.`,
         end,
         `${batchName}, step ${end}`,
         Number.NaN,
       );
-    return { parameters: weights!, firstMoment: first!, secondMoment: second!, step: Math.max(state.step, end) };
+    return { ...last, step: Math.max(state.step, end) };
   } finally {
     // Also when it diverged or was stopped: a device's memory is not garbage-collected.
     for (const one of [parameters, firstMoment, secondMoment, mask, reference]) one?.release();

@@ -64,7 +64,7 @@ function checkBranches({ skeleton, safety }: WorldFile, fail: Fail): string[] {
   for (const branch of Object.keys(safety))
     if (!branches.includes(branch))
       fail(
-        `safety: ${quoted(branch)} is no branch of skeleton.dominant${didYouMean(branch, branches) || `; its branches are ${branches.join(", ")}.`}`,
+        `safety: ${quoted(branch)} is no branch of skeleton.dominant${didYouMean(branch, branches, `; its branches are ${branches.join(", ")}.`)}`,
       );
   const branchOf = new Map<string, string>();
   for (const branch of branches) {

@@ -12,15 +12,15 @@ export function refuseDuplicates(where: string, list: readonly string[], fail: F
   }
 }
 
-/** The member of `known` nearest to `word`, as ", did you mean ...?"; empty where nothing is near. */
-export function didYouMean(word: string, known: readonly string[]): string {
+/** The end of a sentence: the member of `known` nearest to `word`, as "; did you mean ...?"; `otherwise` where nothing is near. */
+export function didYouMean(word: string, known: readonly string[], otherwise = "."): string {
   let best: string | undefined;
   let least = Math.max(2, Math.ceil(word.length / 2)) + 1;
   for (const candidate of known) {
     const d = distance(word.slice(0, 100), candidate);
     if (d < least) [best, least] = [candidate, d];
   }
-  return best === undefined ? "" : `; did you mean "${best}"?`;
+  return best === undefined ? otherwise : `; did you mean "${best}"?`;
 }
 
 /** Foreign text in a message: short, quoted, without control characters. */

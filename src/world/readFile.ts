@@ -61,7 +61,7 @@ function sentence(issue: z.core.$ZodIssue, json: unknown): string {
   switch (issue.code) {
     case "unrecognized_keys": {
       const key = issue.keys[0]!;
-      return `${where} has the unknown key ${quoted(key)}${didYouMean(key, KNOWN_KEYS)}`;
+      return `${where} has the unknown key ${quoted(key)}${didYouMean(key, KNOWN_KEYS, "; remove it.")}`;
     }
     case "invalid_type": {
       const found = valueAt(json, issue.path);

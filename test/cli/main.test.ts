@@ -210,6 +210,7 @@ describe("a study in front of people", () => {
       diverged: [],
       skipped: [],
       interrupted: false,
+      disk: { stages: 1, bytes: 0, checkpoints: 0, freed: 0 },
     });
   });
 });

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseHTML } from "linkedom";
@@ -7,6 +7,7 @@ import { UserError } from "../../src/errors.js";
 import { writeReport } from "../../src/report/report.js";
 import { summaryLines } from "../../src/report/terminal.js";
 import type { ResultRow } from "../../src/study/results.js";
+import { sealJson } from "../../src/study/seal.js";
 import { behaviourRows, clusterRows, HOSTILE, SETS, trainingRows, writeSyntheticRun } from "./syntheticRun.js";
 
 let root: string;
@@ -246,13 +247,16 @@ describe("a run that lacks something", () => {
     await writeReport(folder);
     const png = (id: string) => join(folder, "figures", `${id}.png`);
     const drawn = await readFile(png("tau"));
-    await writeFile(png("tau"), "untouched where its SVG is as it would be drawn");
+    const { ino, mtimeMs } = await stat(png("tau"));
     await rm(png("jailbreaks"));
     await writeFile(join(folder, "figures", "clusters-q1.svg"), "<svg/>");
     await writeReport(folder);
-    expect(await readFile(png("tau"), "utf8")).toContain("untouched");
+    expect(await stat(png("tau"))).toMatchObject({ ino, mtimeMs });
     expect((await readFile(png("jailbreaks"))).subarray(1, 4).toString()).toBe("PNG");
     expect(await readFile(join(folder, "figures", "clusters-q1.svg"), "utf8")).toContain("AUC");
+    await writeFile(png("tau"), "not what was drawn, beside an SVG that is");
+    await writeReport(folder);
+    expect((await readFile(png("tau"))).equals(drawn)).toBe(true);
     await rm(join(folder, "figures", "tau.svg"));
     await writeReport(folder);
     expect((await readFile(png("tau"))).equals(drawn)).toBe(true);
@@ -277,11 +281,13 @@ describe("a run that cannot be reported", () => {
 
   test.each([
     ["{", "is damaged"],
-    ["[]", "neither"],
-    ['{"rows":[3]}', "a row is not an object"],
-    ['{"rows":[{"measure":"a","metric":"b","value":"x"}]}', '"value" is not a number'],
-    ['{"rows":[{"measure":"a","metric":"b","value":1,"outcome":"draw"}]}', "not success or failure"],
-    ['{"examples":[{"checkpoint":"a"}]}', "an example's"],
+    ["[]", "has no seal"],
+    [sealJson('{"x":1}'), "neither"],
+    [sealJson('{"rows":[],"x":1}').replace("1", "2"), "was changed"],
+    [sealJson('{"rows":[3]}'), "a row is not an object"],
+    [sealJson('{"rows":[{"measure":"a","metric":"b","value":"x"}]}'), '"value" is not a number'],
+    [sealJson('{"rows":[{"measure":"a","metric":"b","value":1,"outcome":"draw"}]}'), "not success or failure"],
+    [sealJson('{"examples":[{"checkpoint":"a"}]}'), "an example's"],
   ])("with the results file %s names the file and what is wrong", async (content, words) => {
     const folder = join(root, "damaged");
     await mkdir(join(folder, "results"), { recursive: true });

@@ -1,6 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { sealManifest, sha256 } from "../../src/study/manifest.js";
 import type { Example, ResultRow } from "../../src/study/results.js";
+import { sealJson } from "../../src/study/seal.js";
 
 export const CHECKPOINTS = ["instruct", "ssft-medium", "ssft-small"] as const;
 export const SETS = [
@@ -260,11 +262,33 @@ export async function writeSyntheticRun(folder: string, parts: SyntheticParts = 
   if (parts.config !== null) await writeFile(join(folder, "config.yaml"), parts.config ?? CONFIG);
   for (const [stage, manifest] of Object.entries(parts.stages ?? STAGES)) {
     await mkdir(join(folder, "stages", stage), { recursive: true });
-    await writeJson(join(folder, "stages", stage, "manifest.json"), manifest);
-    if (stage.startsWith("world-")) await writeJson(join(folder, "stages", stage, "world.json"), WORLD);
+    const outputs = [];
+    if (stage.startsWith("world-")) {
+      const world = JSON.stringify(WORLD);
+      await writeFile(join(folder, "stages", stage, "world.json"), world);
+      outputs.push({ path: "world.json", size: Buffer.byteLength(world), sha256: sha256(world) });
+    }
+    await writeFile(
+      join(folder, "stages", stage, "manifest.json"),
+      sealManifest({
+        kind: "test",
+        name: stage,
+        identity: sha256(stage),
+        version: 1,
+        config: null,
+        inputs: [],
+        outcome: "done",
+        outputs,
+        attempt: 1,
+        started: "2026-01-01T00:00:00.000Z",
+        finished: "2026-01-01T00:00:01.000Z",
+        durationSeconds: 1,
+        ...manifest,
+      }),
+    );
   }
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeFile(path, JSON.stringify(value));
+  await writeFile(path, sealJson(JSON.stringify(value)));
 }

@@ -144,7 +144,7 @@ describe("what is refused, in one sentence that says where", () => {
     ["preset: quikc", 'no preset "quikc"; did you mean "quick"?'],
     ["preset: 7", "preset must be one of"],
     ["width: [", "is not valid YAML"],
-    ["preset: quick\nname: a\nname: b", "is not valid YAML: Map keys must be unique"],
+    ["preset: quick\nname: a\nname: b", 'has the key "name" twice in one place'],
     ["- a", 'must hold settings as "key: value"'],
     ["name: x", "is missing; set it, or start from a preset"],
     ["", "is missing"],
@@ -168,7 +168,7 @@ describe("what is refused, in one sentence that says where", () => {
           .fill(`*a${i - 1}`)
           .join(", ")}]`,
       );
-    expect(await refused({ source: await file(lines.join("\n")) })).toContain("not valid YAML");
+    expect(await refused({ source: await file(lines.join("\n")) })).toContain("write the value out");
   });
 });
 

@@ -1,10 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { nodeFileSystem } from "../../src/study/fileSystem.js";
 import { lockRun } from "../../src/study/lock.js";
+import { faultyFileSystem } from "./faultyFileSystem.js";
 
 let folder: string;
 beforeEach(async () => {
@@ -69,4 +70,25 @@ test("giving back removes no lock but one's own", async () => {
   await lockOf({ host: "elsewhere" });
   await release();
   expect(await readdir(folder)).toEqual(["lock.json"]);
+});
+
+test("the file of a dead process of the same number, a second name of its lock, is not written into", async () => {
+  // Killed between taking the lock and removing the file it was written in; in containers the next process often has the same number.
+  await lockOf({ processStart: "boot:1" });
+  await link(join(folder, "lock.json"), join(folder, `lock.json.${hostname()}-${process.pid}.tmp`));
+  const release = await lockRun(nodeFileSystem, folder, new Date(0), {
+    exists: () => true,
+    start: async () => "boot:2",
+  });
+  await release();
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test("a lock is durable before it is one: a power cut leaves none that cannot be read", async () => {
+  const { files, operations } = faultyFileSystem(() => undefined);
+  const release = await lockRun(files, folder);
+  const names = operations.map((operation) => operation.split(" ")[0]);
+  expect(names.indexOf("sync")).toBeGreaterThan(names.indexOf("write"));
+  expect(names.indexOf("link")).toBeGreaterThan(names.indexOf("sync"));
+  await release();
 });

@@ -9,6 +9,7 @@ import { openRun } from "../../src/study/openRun.js";
 import { type Example, RESULT_COLUMNS, type ResultRow } from "../../src/study/results.js";
 import { readResults, resultsParquet, resultsText, sortRows, writeResults } from "../../src/study/resultsFiles.js";
 import { runStudy } from "../../src/study/runStudy.js";
+import { sealJson } from "../../src/study/seal.js";
 import { type Stage, stageIdentity } from "../../src/study/stage.js";
 
 let runFolder: string;
@@ -94,9 +95,13 @@ describe("results files", () => {
 
   test.each([
     ["{", "no valid JSON"],
-    ['{"schema":"nullscope/results@2"}', "is not a nullscope/results@1 file"],
+    ['{"schema":"nullscope/results@1"}', "it has no seal"],
+    [resultsText("m", [], [{ measure: "m", metric: "x", value: 1 }]).replace('"value":1', '"value":2'), "was changed"],
+    [sealJson('{"schema":"nullscope/results@2"}'), "is not a nullscope/results@1 file"],
     [
-      '{"schema":"nullscope/results@1","measure":"m","stages":[],"rows":[{"measure":"m","metric":"x","value":"1"}]}',
+      sealJson(
+        '{"schema":"nullscope/results@1","measure":"m","stages":[],"rows":[{"measure":"m","metric":"x","value":"1"}]}',
+      ),
       "rows.0.value is wrong",
     ],
   ])("a damaged file %s is named", async (text, message) => {
@@ -139,7 +144,7 @@ describe("a run's results", () => {
     expect(JSON.parse(await readFile(join(results, "clusters.json"), "utf8"))).toMatchObject({
       stages: [stageIdentity(stages[0]!)],
     });
-    expect(JSON.parse(await readFile(join(results, "examples.json"), "utf8"))).toEqual({
+    expect(JSON.parse(await readFile(join(results, "examples.json"), "utf8"))).toMatchObject({
       schema: "nullscope/examples@1",
       examples: [example, example],
     });

@@ -47,9 +47,9 @@ function start(stages: readonly Stage[], atOnce: number, more: { signal?: AbortS
   const log: string[] = [];
   const sharing: Record<string, number> = {};
   const runFolder = join(root, `run-${runs++}`);
-  const runner: StageRunner = (stage, { signal, onProgress, sharing: share }) => {
+  const runner: StageRunner = (stage, { signal, onProgress, onNews, sharing: share }) => {
     sharing[stage.name] = share;
-    return runStage(stage, { runFolder, files: nodeFileSystem, clock: systemClock, signal, onProgress });
+    return runStage(stage, { runFolder, files: nodeFileSystem, clock: systemClock, signal, onProgress, onNews });
   };
   const observer = (event: StudyEvent) => {
     if (event.type !== "plan" && event.type !== "progress" && event.type !== "rejected")

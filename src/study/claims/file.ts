@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../../errors.js";
-import { errorCode, type FileSystem, nodeFileSystem } from "../fileSystem.js";
+import { type FileSystem, nodeFileSystem } from "../fileSystem.js";
 import type { ResultRow } from "../results.js";
 import { readResults } from "../resultsFiles.js";
 import { writeIfChanged } from "../runStudy.js";
+import { readSealedJson, sealJson } from "../seal.js";
 import { type ClaimRow, type ClaimSummary, type DecidedClaims, evaluateClaims } from "./evaluate.js";
 import type { ClaimsFile } from "./load.js";
 
@@ -60,11 +61,13 @@ export async function writeClaims(
   await writeIfChanged(files, path, claimsText(decideAll(claims, await allRows(runFolder, files))));
 }
 
-/** `results/claims.json` as text: one claim and one row a line, absent fields left out. */
+/** `results/claims.json` as text, sealed: one claim and one row a line, absent fields left out. */
 export function claimsText({ schema, files, claims, rows }: ClaimsResults): string {
   const list = (items: readonly object[]) =>
     items.length === 0 ? "[]" : `[\n${items.map((item) => `    ${JSON.stringify(item)}`).join(",\n")}\n  ]`;
-  return `{\n  "schema": ${JSON.stringify(schema)},\n  "files": ${list(files)},\n  "claims": ${list(claims)},\n  "rows": ${list(rows)}\n}\n`;
+  return sealJson(
+    `{\n  "schema": ${JSON.stringify(schema)},\n  "files": ${list(files)},\n  "claims": ${list(claims)},\n  "rows": ${list(rows)}\n}\n`,
+  );
 }
 
 const verdict = z.enum(["supported", "contradicted", "undecided"]);
@@ -93,21 +96,12 @@ export async function readClaims(
   files: FileSystem = nodeFileSystem,
 ): Promise<ClaimsResults | undefined> {
   const path = join(runFolder, "results", CLAIMS_FILE);
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(await files.read(path)));
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    if (code === undefined && !(error instanceof SyntaxError)) throw error;
-    throw new UserError(
-      `${path} cannot be read (${code ?? "no valid JSON"}); run the study again, it rebuilds the file.`,
-    );
-  }
+  const json = await readSealedJson(files, path, "run the study again, it rebuilds the file");
+  if (json === undefined) return undefined;
   const parsed = resultsSchema.safeParse(json);
   if (!parsed.success)
     throw new UserError(
       `${path} is not a ${CLAIMS_SCHEMA} file (${parsed.error.issues[0]?.path.join(".") ?? "its form"} is wrong); run the study again.`,
     );
-  return json as ClaimsResults; // checked just above; as it stands, so that printing it gives the file
+  return json as unknown as ClaimsResults; // checked just above; as it stands, so that printing it gives the file
 }

@@ -2,17 +2,17 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { closest } from "fastest-levenshtein";
-import { parse } from "yaml";
 import type { z } from "zod";
 import { UserError } from "../../errors.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "../fileSystem.js";
+import { parseStrictYaml } from "../strictYaml.js";
 import { type Claim, type ClaimPart, claimsSchema, knownKeys } from "./schema.js";
 
 /** The claims that come with the package. */
 const SHIPPED = fileURLToPath(new URL("../../../claims/", import.meta.url));
 
 /** The paper's claims have 20 kB; a file of this size is something else. */
-const MAX_CLAIMS_BYTES = 1_000_000;
+const MAX_CLAIMS_BYTES = 200_000;
 
 /** A claims file as read: what a run records of it. */
 export interface ClaimsFile {
@@ -78,13 +78,7 @@ export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).
  * @throws UserError, one sentence: which key or value is wrong, in which claim, what would be right.
  */
 export function parseClaims(text: string, where: string): Claim[] {
-  let tree: unknown;
-  try {
-    tree = parse(text, { logLevel: "error" });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split("\n")[0]! : String(error);
-    throw new UserError(`${where} is not valid YAML: ${reason.replace(/[:.]$/, "")}.`);
-  }
+  const tree = parseStrictYaml(text, where);
   const parsed = claimsSchema.safeParse(tree);
   if (!parsed.success) {
     const { issues } = parsed.error;

@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { parse } from "yaml";
 import { UserError } from "../../errors.js";
 import { errorCode, type FileSystem, nodeFileSystem } from "../fileSystem.js";
 import type { RecordedClaims } from "../runConfig.js";
+import { readRunConfig } from "../runConfigFile.js";
 import { writeIfChanged } from "../runStudy.js";
+import { parseStrictYaml } from "../strictYaml.js";
 import { type ClaimsFile, parseClaims, sha256 } from "./load.js";
 
 /** What `config.yaml` records of claims. */
@@ -30,9 +31,9 @@ export async function readRecordedClaims(
 ): Promise<RecordedClaims[]> {
   let config: unknown;
   try {
-    config = parse(new TextDecoder().decode(await files.read(join(runFolder, "config.yaml"))), { logLevel: "error" });
+    config = parseStrictYaml(await readRunConfig(runFolder, files), "config.yaml");
   } catch {
-    return []; // unreadable or no YAML: the study says so when it reads its configuration
+    return []; // unreadable, damaged or no YAML: the study says so
   }
   const claims = (config as { versions?: { claims?: unknown } } | null)?.versions?.claims;
   if (!Array.isArray(claims)) return [];

@@ -6,7 +6,6 @@ import {
   pretrain,
   pretrainBatches,
   scoredPositions,
-  train,
 } from "../../train/index.js";
 import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
@@ -15,6 +14,7 @@ import { deviceIdentity, type EngineSource } from "../engines.js";
 import { estimateTraining } from "../estimate.js";
 import type { Stage } from "../stage.js";
 import { gptOf, saveCheckpoint } from "./checkpoints.js";
+import { saveStepsOf, trainResumably } from "./resumableTraining.js";
 import { trainingLog } from "./trainingLog.js";
 
 /** The name of what pretraining and instruction tuning give, W_IT. */
@@ -31,6 +31,7 @@ export function pretrainStage(
   const { steps, batch, warmup, learningRate, finalLearningRate, betas, epsilon, weightDecay, clip, curriculum } =
     config.pretrain;
   const model = gptOf(config.model, world);
+  const estimate = estimateTraining(model, { steps, batch, time: world.time - 1 });
   return {
     kind: "pretrain",
     name: `pretrain seed ${seed}`,
@@ -38,12 +39,12 @@ export function pretrainStage(
     config: { model: config.model, pretrain: config.pretrain, seed, ...deviceIdentity(config) },
     inputs: [worldStage],
     steps,
-    ...estimateTraining(model, { steps, batch, time: world.time - 1 }),
+    ...estimate,
     run: async (context) => {
       const specs = gptParameters(model);
       const start = freshState(initializeParameters(specs, gptLayout(model), seed));
       const log = trainingLog(context, INSTRUCT, { seed, steps });
-      const { parameters } = await train(await engine(), start, {
+      const options = {
         model,
         objective: pretrain,
         adamw: { betas, epsilon, weightDecay },
@@ -55,9 +56,9 @@ export function pretrainStage(
         pad: world.vocabulary.pad,
         batchAt: pretrainBatches(world, { seed, batch, steps, textShare: curriculum.textShare }),
         batchName: `pretrain, seed ${seed}`,
-        onStep: log.onStep,
-        signal: context.signal,
-      });
+        saveSteps: saveStepsOf(config, { steps, parameters: start.parameters.length, ...estimate }),
+      };
+      const { parameters } = await trainResumably(context, await engine(), start, options, log);
       await saveCheckpoint(context.folder, { model, parameters }, { checkpoint: INSTRUCT, seed, world });
       await writeRows(
         context,

@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Checkpoint } from "../../analysis/index.js";
 import { readDelta, writeDelta } from "../../checkpoint/delta.js";
-import { freshState, rowsOfStep, scoredPositions, sharedPromptTokens, train } from "../../train/index.js";
+import { freshState, rowsOfStep, scoredPositions, sharedPromptTokens } from "../../train/index.js";
 import type { World } from "../../world/index.js";
 import { writeRows } from "../assembleResults.js";
 import type { JsonValue } from "../canonicalJson.js";
@@ -11,6 +11,7 @@ import { deviceIdentity, type EngineSource } from "../engines.js";
 import { estimateTraining } from "../estimate.js";
 import type { Stage } from "../stage.js";
 import { gptOf, loadCheckpoint, saveCheckpoint } from "./checkpoints.js";
+import { saveStepsOf, trainResumably } from "./resumableTraining.js";
 import { trainingLog } from "./trainingLog.js";
 import { checkpointName, dynamicsSteps, type Tuning, tuningBatchesOf, tuningObjective } from "./tunings.js";
 
@@ -31,6 +32,7 @@ export function tuneStage(
   const kept = dynamicsSteps(config, tuning).filter((step) => step < steps);
   // Forward and backward of the policy, and the forward pass of the reference, a third of that.
   const rows = rowsOfStep({ objective, batch }) * (objective.needs.includes("reference") ? 4 / 3 : 1);
+  const estimate = estimateTraining(gptOf(config.model, world), { steps, batch: rows, time: world.time - 1 });
   return {
     kind: "tune",
     name: `tune ${checkpoint} seed ${seed}`,
@@ -49,11 +51,11 @@ export function tuneStage(
     },
     inputs: [pretrained],
     steps,
-    ...estimateTraining(gptOf(config.model, world), { steps, batch: rows, time: world.time - 1 }),
+    ...estimate,
     run: async (context) => {
       const { model, parameters: before } = await loadCheckpoint(context.input(pretrained));
       const log = trainingLog(context, checkpoint, { seed, steps, tuning: true });
-      const { parameters } = await train(await engine(), freshState(before), {
+      const options = {
         model,
         objective,
         reference: before,
@@ -67,15 +69,15 @@ export function tuneStage(
         pad: world.vocabulary.pad,
         batchAt: tuningBatchesOf(config, world, tuning),
         batchName: `tune ${checkpoint}, seed ${seed}`,
-        onStep: log.onStep,
         checkpointsAt: kept,
-        onCheckpoint: async (step, weights) => {
+        onCheckpoint: async (step: number, weights: Float32Array) => {
           const path = stepFile(context.folder, step);
           await mkdir(dirname(path), { recursive: true });
           await writeDelta(path, before, weights);
         },
-        signal: context.signal,
-      });
+        saveSteps: saveStepsOf(config, { steps, parameters: before.length, ...estimate }),
+      };
+      const { parameters } = await trainResumably(context, await engine(), freshState(before), options, log);
       await saveCheckpoint(context.folder, { model, parameters }, { checkpoint, seed, world });
       await writeRows(context, log.rows);
     },

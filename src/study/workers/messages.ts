@@ -1,3 +1,4 @@
+import type { StageNews } from "../attemptState.js";
 import type { StudyConfig } from "../config.js";
 import type { StudyRequest } from "../requests.js";
 import type { StageOutcome, StageProgress } from "../runStage.js";
@@ -19,6 +20,7 @@ export type ToWorker =
 /** What a worker says: how far it is, then exactly one end. */
 export type FromWorker =
   | { readonly type: "progress"; readonly progress: StageProgress }
+  | { readonly type: "news"; readonly news: StageNews }
   | { readonly type: "end"; readonly end: StageOutcome }
   /** `user`: the text is for people and is the user's to mend; else it is a fault of ours, with its stack. */
   | { readonly type: "error"; readonly user: boolean; readonly message: string; readonly stack?: string };

@@ -38,6 +38,7 @@ async function run({ job, identity, threads }: Extract<ToWorker, { type: "run" }
     clock: systemClock,
     signal: stop.signal,
     onProgress: newest,
+    onNews: (news) => send({ type: "news", news }),
   });
   return { type: "end", end };
 }

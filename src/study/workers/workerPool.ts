@@ -55,13 +55,14 @@ export function workerPool(jobOf: (stage: Stage) => StudyJob, { threads }: { rea
     return child;
   };
 
-  const runner: StageRunner = (stage, { signal, onProgress, sharing }) =>
+  const runner: StageRunner = (stage, { signal, onProgress, onNews, sharing }) =>
     new Promise((resolve, reject) => {
       const child = hire();
       const say = (message: ToWorker) => child.connected && child.send(message);
       const stop = () => say({ type: "stop" });
       const onMessage = (message: FromWorker) => {
         if (message.type === "progress") return onProgress(message.progress);
+        if (message.type === "news") return onNews(message.news);
         leave();
         idle.push(child);
         if (message.type === "end") resolve(message.end);
