@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { measured } from "./lib/peakMemory.mjs";
 import { pairBytes, SHAPE, writeRandomPair } from "./lib/randomPair.mjs";
+import { writeRandomPrompts } from "./lib/randomPrompts.mjs";
 import { refusal } from "./lib/refusal.mjs";
 
 const command = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
@@ -30,7 +31,7 @@ export async function run({ layers = 1, peer, note }) {
       `Writing ${(pairBytes(layers) / 1e9).toFixed(1)} GB: ${layers} ${layers === 1 ? "block" : "blocks"} of Llama-2 7B's shape, BF16, twice.`,
     );
     const { base, tuned } = await writeRandomPair(folder, layers);
-    const rows = [await weights(folder, base, tuned, layers)];
+    const rows = [await weights(folder, base, tuned, layers), ...(await activations(folder, base, tuned, layers))];
     if (peer !== undefined) rows.push(...check(peer, folder, base, tuned, layers, note));
     return {
       title: `Audit of a random pair in Llama-2 7B's shape, ${layers} of 32 blocks, ${threads} threads; reading included; 32 blocks: extrapolated from the mean of one`,
@@ -54,6 +55,32 @@ async function weights(folder, base, tuned, layers) {
     cpu === undefined ? undefined : cpu / layers,
     peak,
   );
+}
+
+/** Forward passes of both models, the measures of their activations, and of these one model's passes alone, for the peer. */
+async function activations(folder, base, tuned, layers) {
+  const prompts = writeRandomPrompts(folder, PROMPTS, TOKENS);
+  const words = [command, "audit", base, tuned, "--activations", "--prompts", prompts, "--tokenizer", folder];
+  const options = ["--no-chat", "--alphas", "none", "--no-sensitivity", "--no-first-generated"];
+  const shared = ["--json", "--runs", folder, "--name", "activations", "--threads", String(threads)];
+  const { events, peak, cpu } = await measured([...words, ...options, ...shared]);
+  const seconds = (which) =>
+    events
+      .filter(({ event, stage }) => event === "finished" && which(stage))
+      .reduce((sum, one) => sum + one.seconds, 0) / layers;
+  const own = (stage) => stage.startsWith("forward base block");
+  if (events.filter(({ event, stage }) => event === "finished" && own(stage)).length !== layers)
+    throw new Error(`not every one of ${layers} blocks had its forward pass`);
+  const what = `${PROMPTS} prompts of ${TOKENS} tokens`;
+  return [
+    row(
+      `audit --activations, ${what}, both models`,
+      seconds(() => true),
+      cpu === undefined ? undefined : cpu / layers,
+      peak,
+    ),
+    row(`  of which one model's forward pass, ${what}, reading included`, seconds(own)),
+  ];
 }
 
 const row = (what, seconds, cpu, peak) => ({

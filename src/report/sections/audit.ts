@@ -40,7 +40,8 @@ export function auditLede({ base, tuned, control, model }: AuditFacts): Html {
 /** How far each matrix moved and where to, over its blocks, in a table. */
 export function auditHeadline(rows: readonly ResultRow[]): Html {
   const space = select(rows, { measure: "column-space" });
-  if (space.length === 0) return html`<p class="absent">No matrix was measured, so there is no answer yet.</p>`;
+  if (space.length === 0)
+    return html`<p>The weights were not measured in this audit; the sections below hold what was.</p>`;
   const range = (matrix: string, measure: string, metric: string, say: (value: number) => string, index?: number) => {
     const values = select(rows, { measure, matrix, metric, ...(index !== undefined && { index }) }).map((r) => r.value);
     if (values.length === 0) return "none";
