@@ -16,7 +16,7 @@ export interface AuditMemory {
   readonly chunk: number;
   /** All together, with the process itself. */
   readonly peak: number;
-  /** On disk until the audit ends: what entered each block, for every prompt. */
+  /** On disk: what entered each block of each model, for every prompt, and the gradients on their way back. */
   readonly disk: number;
 }
 
@@ -24,7 +24,8 @@ export interface AuditMemory {
  * Peak memory of the streamed activations, in bytes: 300 MB + 200 MB + b P + 4 b t (16 d + 8 m + 6 h T) + 3 b n (2 d + m). b bytes a number, P parameters of a block,
  * t tokens of the largest chunk, d width, m MLP units, h heads, T its length, 4 sessions kept open, n prompts, of which activations at one position are kept. The blocks
  * and the vocabulary are not in it: blocks come one by one, the head in pieces. An upper bound: measured at 7 B, a block forward takes 0.10 GiB and back 0.25 GiB for 480 tokens, where
- * the third term has 0.29 GiB a session. Disk: b d numbers for each token, block and model, twice with sensitivity.
+ * the third term has 0.29 GiB a session. Disk: b d bytes for each token, block and model, and with
+ * sensitivity once more for the base and the tuned one.
  */
 export function auditMemory(
   config: DecoderConfig,
@@ -46,7 +47,7 @@ export function auditMemory(
     weights,
     chunk,
     peak: BASE_BYTES + PIECES_BYTES + weights + OPEN_SESSIONS * chunk + 3 * bytes * prompts * (2 * width + mlp),
-    disk: stored * blocks * models * (sensitivity ? 2 : 1),
+    disk: stored * blocks * (models + (sensitivity ? 2 : 0)),
   };
 }
 
