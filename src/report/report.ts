@@ -7,6 +7,7 @@ import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
 import { activationSpaceFigures } from "./figures/activationSpace.js";
 import { attackFigure } from "./figures/attacks.js";
+import { directionFigure, generatedClustersFigure, pathByBlockFigure } from "./figures/auditActivations.js";
 import { columnSpaceFigures } from "./figures/columnSpace.js";
 import { behaviourDynamics, clusterDynamics } from "./figures/dynamics.js";
 import { interventionFigures } from "./figures/interventions.js";
@@ -90,20 +91,30 @@ const DRAWINGS = {
   jailbreaks: [["behaviour"], (rows) => present([jailbreakFigure(rows)])],
   attacks: [["attacks"], (rows) => present([attackFigure(rows)])],
   clusters: [
-    ["clusters"],
-    (rows) => present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]),
+    ["clusters", "clusters-generated"],
+    (rows) =>
+      present([
+        tauFigure(rows),
+        ...twinFigures(rows),
+        generatedClustersFigure(rows),
+        jailbreakTauFigure(rows),
+        tauOutcomesFigure(rows),
+      ]),
   ],
   spectra: [["clusters"], spectraFigures],
   columnSpace: [["column-space"], columnSpaceFigures],
   activationSpace: [["activation-space"], activationSpaceFigures],
   rowSpace: [["row-space"], rowSpaceFigures],
   sensitivity: [["sensitivity"], sensitivityFigures],
-  interventions: [["interventions"], interventionFigures],
+  interventions: [
+    ["interventions", "alpha-path"],
+    (rows) => [...interventionFigures(rows), ...present([pathByBlockFigure(rows)])],
+  ],
   dynamics: [
     ["behaviour", "clusters", "training"],
     (rows) => present([behaviourDynamics(rows), clusterDynamics(rows)]),
   ],
-  refusalDirection: [["refusal-direction"], (rows) => present([refusalDirectionFigure(rows)])],
+  refusalDirection: [["refusal-direction"], (rows) => present([refusalDirectionFigure(rows), directionFigure(rows)])],
   probes: [["probes"], (rows) => present([probesFigure(rows)])],
   patching: [["patching"], (rows) => present([patchingFigure(rows)])],
   overlap: [["overlap"], overlapFigures],

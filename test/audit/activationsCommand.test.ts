@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -50,7 +50,7 @@ describe("nullscope audit --activations", () => {
     const planned = await audit("--activations", "--prompts", prompts, "--plan");
     expect(planned.code).toBe(0);
     expect(planned.out).toMatch(
-      /activations: 16 prompts of 1\d\d tokens through two models and 2 points .*peak memory at most 0\.\d GiB/,
+      /activations: 16 prompts, 1\d\d tokens in all, through two models and 2 points .*peak memory at most 0\.\d GiB/,
     );
 
     const { code, err } = await audit(
@@ -64,14 +64,13 @@ describe("nullscope audit --activations", () => {
       rows.filter((row) => Object.entries(where).every(([field, value]) => row[field as keyof ResultRow] === value));
     for (let block = 1; block <= 4; block++) {
       for (const checkpoint of ["a_llama2", "tuned"])
-        expect(of({ measure: "clusters", metric: "separation", block, checkpoint }).map((row) => row.index)).toEqual([
-          1, 2,
-        ]);
+        for (const measure of ["clusters", "clusters-generated"])
+          expect(of({ measure, metric: "separation", block, checkpoint })).toHaveLength(1);
       for (const matrix of ["mlp.gate", "mlp.up", "mlp.down"])
         expect(of({ measure: "row-space", metric: "gain", set: "unsafe", block, matrix })).toHaveLength(1);
       expect(of({ measure: "activation-space", metric: "sin-theta-all", set: "safe", block })).toHaveLength(2);
       expect(of({ measure: "refusal-direction", metric: "base-cosine", block })).toHaveLength(1);
-      expect(of({ measure: "interventions", metric: "auc", block }).map((row) => row.alpha)).toEqual([0, 1]);
+      expect(of({ measure: "alpha-path", metric: "auc", block }).map((row) => row.alpha)).toEqual([0, 1]);
     }
     expect(of({ measure: "sensitivity", metric: "lipschitz" })).toHaveLength(4);
 
@@ -128,6 +127,21 @@ describe("nullscope audit --activations", () => {
       expect(err).toMatch(message);
       expect(err.trim().split("\n")).toHaveLength(1);
     }
+  }, 30_000);
+
+  test("weights that are not numbers end the audit with the block's name", async () => {
+    const broken = join(scratch, "broken");
+    cpSync(tuned, broken, { recursive: true });
+    const path = join(broken, "model.safetensors");
+    const bytes = readFileSync(path);
+    const size = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.subarray(8, 8 + size).toString());
+    bytes.writeFloatLE(Number.NaN, 8 + size + header["model.layers.1.mlp.up_proj.weight"].data_offsets[0]);
+    writeFileSync(path, bytes);
+    const { io, written } = memoryIo();
+    const words = ["audit", base, broken, "--activations", "--prompts", prompts, "--runs", join(scratch, "runs")];
+    expect(await main([...words, "--name", "broken"], io)).toBe(2);
+    expect(written.err).toMatch(/activations of broken in block 2 are not finite.*checkpoint inspect/);
   }, 30_000);
 
   test("points of the path are numbers", () => {

@@ -36,7 +36,7 @@ export const activationsPart: AuditPart = {
       ...(sensitivity ? ["and back for sensitivity"] : []),
     ];
     const points = between === 0 ? "" : ` and ${between} points of W + alpha dW`;
-    return `activations: ${prompts.prompts.length} prompts of ${prompts.tokens} tokens through two models${points}, block by block (${ways.join(", ")}); peak memory at most ${gib(peak)}, ${gib(disk)} on disk`;
+    return `activations: ${prompts.prompts.length} prompts, ${prompts.tokens} tokens in all, through two models${points}, block by block (${ways.join(", ")}); peak memory at most ${gib(peak)}, ${gib(disk)} on disk`;
   },
 };
 
