@@ -92,3 +92,29 @@ test("a lock is durable before it is one: a power cut leaves none that cannot be
   expect(names.indexOf("link")).toBeGreaterThan(names.indexOf("sync"));
   await release();
 });
+
+test("a slow process that saw the dead lock does not touch the lock of the quick one that took it over", async () => {
+  await lockOf({ pid: deadPid() });
+  const path = join(folder, "lock.json");
+  let takeOver: Promise<() => Promise<void>> | undefined;
+  const after: string[] = [];
+  const slow = Object.fromEntries(
+    Object.entries(nodeFileSystem).map(([name, call]) => [
+      name,
+      async (...parameters: unknown[]) => {
+        const result = await (call as (...all: unknown[]) => Promise<unknown>)(...parameters);
+        // Right after it has read the dead lock, another process takes the run.
+        if (name === "read" && parameters[0] === path) takeOver ??= lockRun(nodeFileSystem, folder, new Date(1));
+        if (takeOver !== undefined) {
+          await takeOver;
+          after.push(await readFile(path, "utf8").catch(() => "nothing"));
+        }
+        return result;
+      },
+    ]),
+  ) as unknown as typeof nodeFileSystem;
+  await expect(lockRun(slow, folder, new Date(2))).rejects.toThrow("since 1970-01-01T00:00:00.001Z");
+  expect(new Set(after)).toEqual(new Set([await readFile(path, "utf8")]));
+  await (await takeOver!)();
+  expect(await readdir(folder)).toEqual([]);
+});
