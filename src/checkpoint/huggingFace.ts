@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { UserError } from "../errors.js";
-import { type DecoderConfig, decoderParameters, type Family } from "../model/index.js";
+import { type DecoderConfig, decoderParameters, type Family, outerNames } from "../model/index.js";
 import { decodeFloatsInto, dtypeWidth, FLOAT_DTYPES } from "./dtypes.js";
 import { fileInside, readForeignJson } from "./foreignJson.js";
 import { decoderConfigOf } from "./huggingFaceConfig.js";
@@ -46,6 +46,7 @@ export interface HuggingFaceCheckpoint {
 const CONFIG = "config.json";
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
+const HEAD = "lm_head.weight";
 const PICKLES = /\.(bin|pt|pth|pkl|ckpt)$/;
 /** Nobody's configuration is larger, nor the index of the largest model. */
 const MAX_CONFIG_BYTES = 4_000_000;
@@ -75,11 +76,38 @@ export async function openHuggingFace(dir: string): Promise<HuggingFaceCheckpoin
     for (const file of shards.values()) await file.close();
   };
   try {
-    return checkpointOf(dir, config, notes, shards, close);
+    const checkpoint = checkpointOf(dir, config, notes, shards, close);
+    if (config.tied) await requireTiedHead(checkpoint, shards);
+    return checkpoint;
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/**
+ * A head that stands in the file although it is tied must be the embedding, byte for byte: loaders differ in which of the two they would take.
+ * @throws UserError when it is not.
+ */
+async function requireTiedHead(
+  { dir, config, tensors, unused, readBytes }: HuggingFaceCheckpoint,
+  shards: ReadonlyMap<string, SafetensorsFile>,
+): Promise<void> {
+  const head = unused.get(HEAD);
+  if (head === undefined) return;
+  const { embedding } = outerNames(config);
+  const table = tensors.get(embedding)!;
+  const size = table.end - table.begin;
+  let same = head.dtype === table.dtype && head.shape.join() === table.shape.join();
+  for (let at = 0; same && at < size; at += PIECE) {
+    const until = Math.min(size, at + PIECE);
+    const own = await shards.get(head.file)!.readBytes(HEAD, at, until);
+    same = Buffer.compare(own, await readBytes(embedding, at, until)) === 0;
+  }
+  if (!same)
+    throw new UserError(
+      `${dir}: ${CONFIG} ties the head to the embedding, but ${HEAD} is another matrix; set tie_word_embeddings to false, or take ${HEAD} out of the file.`,
+    );
 }
 
 /** Whether the weights are in shards. @throws UserError where they are in no file, in two forms at once, or in pickles only. */

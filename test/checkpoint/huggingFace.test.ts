@@ -2,8 +2,10 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { encodeSafetensors } from "../../src/checkpoint/encodeSafetensors.js";
 import { openHuggingFace } from "../../src/checkpoint/huggingFace.js";
 import { layerMatrices, layerTensorNames, readMatrix } from "../../src/checkpoint/matrices.js";
+import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import { UserError } from "../../src/errors.js";
 import { decoderParameters } from "../../src/model/index.js";
 import { fixture, readGolden } from "../fixtures.js";
@@ -166,6 +168,20 @@ test("the fingerprint knows the model, not its folder, its shards or its index's
 test("code that a configuration names is not run, and the user is told", async () => {
   const folder = await withConfig("a_llama2", "auto-map", { auto_map: { AutoModel: "evil--code.Model" } });
   await opened(folder, ({ notes }) => expect(notes).toEqual([expect.stringContaining("auto_map")]));
+});
+
+test("a tied head may stand in the file again, if it is the embedding", async () => {
+  const folder = await copyOf("e_qwen2", "tied-twice");
+  const path = join(folder, "model.safetensors");
+  const tensors = new Map(parseSafetensors(await readFile(path)).tensors);
+  const embedding = tensors.get("model.embed_tokens.weight")!;
+  await writeFile(path, encodeSafetensors([...tensors, ["lm_head.weight", embedding]]));
+  await opened(folder, ({ notes }) => expect(notes).toEqual([expect.stringContaining("lm_head.weight")]));
+  const other = { ...embedding, data: (embedding.data as Float32Array).with(7, 1) };
+  await writeFile(path, encodeSafetensors([...tensors, ["lm_head.weight", other]]));
+  await expect(openHuggingFace(folder)).rejects.toThrow(
+    /ties the head to the embedding, but lm_head\.weight is another/,
+  );
 });
 
 describe("refused, each with its own sentence", () => {
