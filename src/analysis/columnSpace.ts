@@ -126,3 +126,28 @@ export function matchedNull(
   });
   return { sines, all };
 }
+
+/**
+ * The second null of all directions together, in closed form where its draws would be too large: |(I - P) R|_F / |R|_F of a random R with these singular
+ * values. The share q_i = |(I - P) u_i|² of a uniformly random direction is Beta((m - r)/2, r/2); orthogonal ones are correlated by -1/(m - 1); so the mean
+ * share is 1 - r/m and its variance follows. Mean and 95% by the normal approximation.
+ */
+export function matchedSpectrumNull({
+  rank,
+  size,
+  singularValues,
+}: {
+  readonly rank: number;
+  readonly size: number;
+  readonly singularValues: ArrayLike<number>;
+}): Omit<NullDistribution, "n"> {
+  const total = squaredNorm(singularValues);
+  let sumOfSquares = 0; // of the weights sigma_i² / sum
+  for (let i = 0; i < singularValues.length; i++) sumOfSquares += (singularValues[i]! ** 2 / total) ** 2;
+  const share = 1 - rank / size;
+  const variance = (2 * (size - rank) * rank) / (size ** 2 * (size + 2));
+  const spread = Math.sqrt(variance * Math.max(0, sumOfSquares - (1 - sumOfSquares) / Math.max(1, size - 1)));
+  const root = (value: number) => Math.sqrt(Math.min(1, Math.max(0, value)));
+  const bias = share === 0 ? 0 : spread ** 2 / (8 * share ** 1.5); // E sqrt(q) lies this much below sqrt(E q)
+  return { value: root(share) - bias, low: root(share - 1.96 * spread), high: root(share + 1.96 * spread) };
+}

@@ -121,9 +121,13 @@ function accumulate(v: Float64Array, d: Float64Array, n: number): void {
   }
 }
 
-/** The implicit QL algorithm: `d` becomes the eigenvalues, `e` (beside the diagonal) zero, and the rows of `basis`, if there is one, their vectors. */
-function diagonalize(d: Float64Array, e: Float64Array, basis?: Float64Array): void {
+/**
+ * The implicit QL algorithm: `d` becomes the eigenvalues, in no order, `e` (beside the diagonal) zero, and the rows of `basis`, if there is one, their vectors.
+ * Or their coefficients: of a basis [n, count] whose columns are vectors x, row i becomes the products of eigenvector i with each x.
+ */
+export function diagonalize(d: Float64Array, e: Float64Array, basis?: Float64Array): void {
   const n = d.length;
+  const wide = basis === undefined ? 0 : basis.length / n;
   let [shift, largest] = [0, 0];
   for (let l = 0; l < n; l++) {
     largest = Math.max(largest, Math.abs(d[l]!) + Math.abs(e[l]!));
@@ -153,7 +157,7 @@ function diagonalize(d: Float64Array, e: Float64Array, basis?: Float64Array): vo
           c = p / r;
           p = c * d[i]! - s * g;
           d[i + 1] = along + s * (c * g + s * d[i]!);
-          if (basis !== undefined) rotate(basis, i * n, n, c, s);
+          if (basis !== undefined) rotate(basis, i * wide, wide, c, s);
         }
         p = (-s * s2 * c3 * before * e[l]!) / second;
         e[l] = s * p;

@@ -65,6 +65,28 @@ export function decodeFloats(dtype: string, bytes: Uint8Array): Float32Array | F
   return undefined;
 }
 
+/**
+ * As `decodeFloats`, into `target` from its element `at` on, rounded where the target is narrower. `bytes` must be aligned to their elements.
+ * Undefined dtypes are the caller's mistake. @throws TypeError for them.
+ */
+export function decodeFloatsInto(
+  dtype: string,
+  bytes: Uint8Array,
+  target: Float32Array | Float64Array,
+  at: number,
+): void {
+  if (dtype === "BF16" && target instanceof Float32Array) {
+    // The common case of large models, in one pass without a second array.
+    const bits = new Uint16Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength / 2);
+    const words = new Uint32Array(target.buffer, target.byteOffset + 4 * at, bits.length);
+    for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
+    return;
+  }
+  const numbers = decodeFloats(dtype, bytes);
+  if (numbers === undefined) throw new TypeError(`${dtype} holds no real numbers`);
+  target.set(numbers, at);
+}
+
 /** bfloat16 bits to float32, exactly: they are float32's upper half. */
 export function decodeBfloat16(bits: Uint16Array): Float32Array {
   const words = new Uint32Array(bits.length);

@@ -21,8 +21,8 @@ export interface SafetensorsFile extends SafetensorsHeader {
   read(name: string): Promise<TensorValue>;
   /** Its real numbers: F64 as float64; F32, F16, BF16 as float32, exactly. @throws UserError for other dtypes. */
   readFloats(name: string): Promise<Float32Array | Float64Array>;
-  /** Its bytes as they stand in the file. */
-  readBytes(name: string): Promise<Uint8Array>;
+  /** Its bytes as they stand in the file: all of them, or those from `begin` to before `end`, counted from the tensor's first. */
+  readBytes(name: string, begin?: number, end?: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -42,9 +42,12 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     const start = await readRange(handle, 0, Math.min(8, stat.size), path);
     const length = headerLength(start, stat.size, path);
     const header = parseHeader(await readRange(handle, 8, 8 + length, path), stat.size, path);
-    const readBytes = async (name: string) => {
+    const readBytes = async (name: string, from = 0, to?: number) => {
       const { begin, end } = infoOf(header, name, path);
-      return readRange(handle, begin, end, path);
+      const stop = to === undefined ? end : begin + to;
+      if (from < 0 || begin + from > stop || stop > end)
+        throw new RangeError(`bytes ${from} to ${to} are outside tensor ${quoteName(name)} of ${end - begin} bytes`);
+      return readRange(handle, begin + from, stop, path);
     };
     return {
       ...header,

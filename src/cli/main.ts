@@ -6,6 +6,8 @@ import { closest } from "fastest-levenshtein";
 import { UserError } from "../errors.js";
 import { nullscopeVersion } from "../study/runConfig.js";
 import { registerAttack } from "./attack.js";
+import { registerAudit } from "./audit.js";
+import { registerCheckpoint } from "./checkpoint.js";
 import { registerClaims } from "./claims.js";
 import { registerClean } from "./clean.js";
 import { registerCompare } from "./compare.js";
@@ -15,6 +17,7 @@ import { registerGraph } from "./graph.js";
 import { registerIntervene } from "./intervene.js";
 import { clean, type Io, processIo } from "./io.js";
 import { registerProfile } from "./profile.js";
+import { registerPrompts } from "./prompts.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
@@ -46,11 +49,12 @@ Examples:
   nullscope results quick          its numbers
   nullscope study --help           all about one command
 
-Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
+Exit codes: 0 done; 1 a fault of nullscope, or damage that verify found; 2 a mistake in what it was given;
 3 done, but the loss of a stage diverged; 130 stopped by Ctrl-C, 143 by SIGTERM,
 129 by a closed terminal, 141 by a reader that went away.`,
     );
   registerStudy(program, io);
+  registerAudit(program, io);
   registerAttack(program, io);
   registerIntervene(program, io);
   registerReport(program, io);
@@ -61,8 +65,10 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerWorld(program, io);
   registerVerify(program, io);
   registerClean(program, io);
+  registerCheckpoint(program, io);
   registerGraph(program, io);
   registerProfile(program, io);
+  registerPrompts(program, io);
   registerDoctor(program, io);
   return program;
 }

@@ -3,6 +3,7 @@ import {
   columnSpaceOf,
   energyRank,
   matchedNull,
+  matchedSpectrumNull,
   randomDirectionNull,
   randomFrames,
   randomSinTheta,
@@ -131,4 +132,18 @@ describe("nulls", () => {
     const error = standardDeviation(explicit) / Math.sqrt(explicit.length);
     expect(Math.abs(mean(explicit) - (1 - rank / size))).toBeLessThan(3 * error);
   });
+});
+
+test("the second null in closed form agrees with its draws", () => {
+  const [size, count, rank] = [60, 12, 20];
+  const frames = randomFrames(randomKey(1, "closed form"), 3000, count, size);
+  for (const singularValues of [new Float64Array(12).fill(1), Float64Array.from({ length: 12 }, (_, i) => 0.5 ** i)]) {
+    const draws = matchedNull(frames, { rank, singularValues, directions: 0 }).all;
+    const drawn = summarizeNull(draws);
+    const { value, low, high } = matchedSpectrumNull({ rank, size, singularValues });
+    // Three standard errors of the mean; the ends of an interval are less certain, and the closed form takes a normal distribution for it.
+    expect(Math.abs(value - drawn.value)).toBeLessThan((3 * standardDeviation(draws)) / Math.sqrt(3000));
+    expect(Math.abs(low - drawn.low)).toBeLessThan(0.1 * (drawn.high - drawn.low));
+    expect(Math.abs(high - drawn.high)).toBeLessThan(0.1 * (drawn.high - drawn.low));
+  }
 });

@@ -6,6 +6,7 @@ import { allBranches, distinct, finalRows, isJailbreak, orderSets, overSeeds, se
 import { slug } from "../tags.js";
 import { count, setTitle } from "../words.js";
 import { percentCell } from "./interval.js";
+import { isJudged, judgesSection } from "./judges.js";
 
 /** What a table's columns say of each set. */
 type Column = readonly [metric: string, head: string];
@@ -29,6 +30,7 @@ export function behaviourSection(allRows: readonly ResultRow[]): Html | undefine
     (r) => r.set !== undefined && r.checkpoint !== undefined,
   );
   if (rows.length === 0) return undefined;
+  if (rows.every(isJudged)) return judgesSection(rows);
   const perSeed = allBranches(rows);
   const whole = overSeeds(perSeed);
   const branches = overSeeds(rows.filter((r) => r.branch !== undefined));

@@ -1,0 +1,305 @@
+import {
+  activationSinThetas,
+  classMeans,
+  clusters,
+  covarianceSpectrum,
+  firstOf,
+  firstShare,
+  firstShareOfNoise,
+  half,
+  lengthOf,
+  norms,
+  refusalDirection,
+  rowsOf,
+  type Vectors,
+} from "../../analysis/index.js";
+import { createStream, randomKey } from "../../random/index.js";
+import { auc, aucInterval } from "../../stats/auc.js";
+import { bootstrapMeanInterval } from "../../stats/intervals.js";
+import { mean, quantile } from "../../stats/moments.js";
+import { writeRows } from "../../study/assembleResults.js";
+import type { ResultRow } from "../../study/results.js";
+import type { Stage } from "../../study/stage.js";
+import { readKept, readTensors } from "./chunkFiles.js";
+import type { AuditModel, Floats } from "./model.js";
+import { outsideShare, sampleSpan } from "./sampleSpan.js";
+import { modelTitle, type Streams, streamConfig } from "./streamStages.js";
+
+/** The positions at which activations were kept: 1 the last prompt token, which predicts the first generated one; 2 the first generated token. Column `index`. */
+export const POSITIONS = ["last prompt token", "first generated token"] as const;
+
+/** The stages that kept a block's activations, by position; the second may be absent. */
+export type Kept = readonly [Stage] | readonly [Stage, Stage];
+
+/** Directions that are measured one by one. */
+const DIRECTIONS = 15;
+/** Prompts have no branches to hold equally: halves are rows 0, 1, 4, 5, .. and the others of each set, in the order of the prompt file. */
+const BRANCHES = 1;
+const CLASSES = ["safe", "unsafe"] as const;
+const seeded = (purpose: string, step: number) => createStream(randomKey(0, purpose), step).uniform;
+
+/** Rows of each set out of vectors of all prompts. data [prompts, width] */
+export function bySet({ prompts: { prompts } }: Streams, data: Floats): Record<string, Vectors> {
+  const width = data.length / prompts.length;
+  const rows = new Map<string, number[]>();
+  for (const [row, { set }] of prompts.entries()) rows.set(set, [...(rows.get(set) ?? []), row]);
+  return Object.fromEntries(
+    [...rows].map(([set, members]) => {
+      const own = new Float32Array(members.length * width);
+      for (const [i, row] of members.entries()) own.set(data.subarray(row * width, (row + 1) * width), i * width);
+      return [set, { data: own, width }];
+    }),
+  );
+}
+
+/** Columns that a model's rows have in common. Along the path W + alpha dW they belong to the measure `interventions`. */
+function columnsOf({ name, alpha }: AuditModel, measure: string, block: number) {
+  return alpha === undefined
+    ? ({ measure, checkpoint: name, block } as const)
+    : ({ measure: "interventions", checkpoint: name, block, alpha } as const);
+}
+
+/** Of the path, the scale-free numbers and the separation: norms of the activations change with alpha. */
+const PATH_METRICS = new Set(["separation", "auc", "cosine-auc", "fisher"]);
+
+/** Measure 1 of one model in one block, at each position: tau, its twins and the shares of the covariances. Method §3.1. */
+export function clustersStage(streams: Streams, model: AuditModel, layer: number, kept: Kept): Stage {
+  return {
+    kind: "audit-clusters",
+    name: `clusters ${modelTitle(model)} block ${layer}`,
+    version: 1,
+    config: {
+      ...(streamConfig(streams, model, layer) as object),
+      checkpoint: model.name,
+      ...(model.alpha !== undefined && { alpha: model.alpha }),
+    },
+    inputs: [...kept],
+    run: async (context) => {
+      const rows: ResultRow[] = [];
+      for (const [index, stage] of kept.entries()) {
+        const columns = { ...columnsOf(model, "clusters", layer), index: index + 1 };
+        const { safe, unsafe, ...others } = bySet(streams, (await readKept(context.input(stage))).activation);
+        const random = seeded(`bootstrap audit clusters ${model.name}`, layer * POSITIONS.length + index);
+        const values = clusters({ safe: safe!, unsafe: unsafe!, branches: BRANCHES, others, random });
+        for (const value of values)
+          if (model.alpha === undefined || PATH_METRICS.has(value.metric)) rows.push({ ...columns, ...value });
+        if (model.alpha !== undefined) continue;
+        for (const [set, vectors] of [
+          ["safe", safe!],
+          ["unsafe", unsafe!],
+        ] as const) {
+          const n = rowsOf(vectors);
+          const value = firstShare(covarianceSpectrum(vectors));
+          rows.push({ ...columns, metric: "sigma1-share", set, value, n, chance: firstShareOfNoise(n, vectors.width) });
+        }
+      }
+      await writeRows(context, rows);
+    },
+  };
+}
+
+/** Measure 3 of one block: the angle between what activations span after and before tuning, beside the split half of the base model. Method §3.3. */
+export function activationSpaceStage(
+  streams: Streams,
+  { base, tuned }: { readonly base: AuditModel; readonly tuned: AuditModel },
+  layer: number,
+  kept: { readonly base: Stage; readonly tuned: Stage },
+): Stage {
+  return {
+    kind: "audit-activation-space",
+    name: `activation space block ${layer}`,
+    version: 1,
+    config: { layer, checkpoints: [base.name, tuned.name], prompts: streams.prompts.sha256 },
+    inputs: [kept.base, kept.tuned],
+    run: async (context) => {
+      const before = bySet(streams, (await readKept(context.input(kept.base))).activation);
+      const after = bySet(streams, (await readKept(context.input(kept.tuned))).activation);
+      const rows: ResultRow[] = [];
+      for (const set of CLASSES) {
+        const first = sampleSpan(half(before[set]!, 0, BRANCHES));
+        const space = firstOf(first.directions, first.rank);
+        const angles = (vectors: Vectors) => {
+          const span = sampleSpan(vectors);
+          return {
+            single: activationSinThetas(space, { ...span, gram: new Float64Array(0) }, DIRECTIONS),
+            all: outsideShare(space, vectors),
+          };
+        };
+        const [null_, found] = [angles(half(before[set]!, 1, BRANCHES)), angles(half(after[set]!, 1, BRANCHES))];
+        const n = rowsOf(half(after[set]!, 1, BRANCHES));
+        for (const [checkpoint, { single, all }] of [
+          [base.name, null_],
+          [tuned.name, found],
+        ] as const) {
+          const columns = { measure: "activation-space", checkpoint, set, block: layer, n } as const;
+          for (const [i, value] of single.entries()) {
+            const chance = null_.single[i];
+            rows.push({
+              ...columns,
+              metric: "sin-theta",
+              index: i + 1,
+              value,
+              ...(chance !== undefined && { chance }),
+            });
+          }
+          if (all !== undefined)
+            rows.push({
+              ...columns,
+              metric: "sin-theta-all",
+              value: all,
+              ...(null_.all !== undefined && { chance: null_.all }),
+            });
+        }
+      }
+      await writeRows(context, rows);
+    },
+  };
+}
+
+/**
+ * The difference-of-means direction r = mu^U - mu^S of the residual stream after one block, at the last prompt token, from one half of the prompts: its `norm`, its
+ * `norm-share` of the mean state's, `auc` of the other half's projections on it (unsafe above safe), and `base-cosine` with the base model's. Arditi et al. 2024.
+ */
+export function refusalDirectionStage(
+  streams: Streams,
+  { base, tuned }: { readonly base: AuditModel; readonly tuned: AuditModel },
+  layer: number,
+  kept: { readonly base: Stage; readonly tuned: Stage },
+): Stage {
+  return {
+    kind: "audit-refusal-direction",
+    name: `refusal direction block ${layer}`,
+    version: 1,
+    config: { layer, checkpoints: [base.name, tuned.name], prompts: streams.prompts.sha256 },
+    inputs: [kept.base, kept.tuned],
+    run: async (context) => {
+      const rows: ResultRow[] = [];
+      const directions: Float64Array[] = [];
+      for (const [model, stage] of [
+        [base, kept.base],
+        [tuned, kept.tuned],
+      ] as const) {
+        const sets = bySet(streams, (await readKept(context.input(stage))).stream);
+        const [safe, unsafe] = [sets.safe!, sets.unsafe!];
+        const r = refusalDirection(half(safe, 0, BRANCHES), half(unsafe, 0, BRANCHES));
+        directions.push(r);
+        const columns = { measure: "refusal-direction", checkpoint: model.name, block: layer } as const;
+        const used = rowsOf(half(safe, 0, BRANCHES)) + rowsOf(half(unsafe, 0, BRANCHES));
+        const state = mean([...norms(safe), ...norms(unsafe)]);
+        rows.push({ ...columns, metric: "norm", value: lengthOf(r), n: used });
+        if (state > 0) rows.push({ ...columns, metric: "norm-share", value: lengthOf(r) / state, n: used });
+        const along = (vectors: Vectors) => projections(half(vectors, 1, BRANCHES), r);
+        const [a, b] = [along(unsafe), along(safe)];
+        const value = auc(a, b);
+        const n = a.length + b.length;
+        rows.push({ ...columns, metric: "auc", value, n, ...aucInterval(value, a.length, b.length), chance: 0.5 });
+        for (const [set, vectors] of Object.entries(sets))
+          if (set !== "safe" && set !== "unsafe")
+            rows.push(projectionShare(vectors, sets, { ...columns, set }, layer, model.name));
+      }
+      const cosine = cosineOf(directions[0]!, directions[1]!);
+      // Two random directions of d dimensions have |cos| of about 1 / sqrt(d); the sign is free of chance.
+      if (cosine !== undefined)
+        rows.push({
+          ...{ measure: "refusal-direction", checkpoint: tuned.name, block: layer },
+          ...{ metric: "base-cosine", value: cosine, chance: 0 },
+        });
+      await writeRows(context, rows);
+    },
+  };
+}
+
+/**
+ * Where a further set stands between the classes along r: 0 at the safe mean, 1 at the unsafe one (both of the first half); its mean with a bootstrap
+ * interval over its prompts.
+ */
+function projectionShare(
+  vectors: Vectors,
+  sets: Readonly<Record<string, Vectors>>,
+  columns: Pick<ResultRow, "measure" | "checkpoint" | "block" | "set">,
+  layer: number,
+  checkpoint: string,
+): ResultRow {
+  const means = classMeans(half(sets.safe!, 0, BRANCHES), half(sets.unsafe!, 0, BRANCHES));
+  const r = means.unsafe.map((value, i) => value - means.safe[i]!);
+  const scale = r.reduce((total, value) => total + value * value, 0);
+  const start = r.reduce((total, value, i) => total + value * means.safe[i]!, 0);
+  const values = projections(vectors, r).map((value) => (scale === 0 ? 0 : (value - start) / scale));
+  const random = seeded(`bootstrap audit direction ${checkpoint} ${columns.set}`, layer);
+  return {
+    ...columns,
+    metric: "place",
+    value: mean(values),
+    n: values.length,
+    ...bootstrapMeanInterval(values, { random }),
+  };
+}
+
+/** x . r of each row. [count] */
+function projections({ data, width }: Vectors, r: Float64Array): Float64Array {
+  return Float64Array.from({ length: data.length / width }, (_, row) => {
+    let total = 0;
+    for (let i = 0; i < width; i++) total += data[row * width + i]! * r[i]!;
+    return total;
+  });
+}
+
+function cosineOf(a: Float64Array, b: Float64Array): number | undefined {
+  const scale = lengthOf(a) * lengthOf(b);
+  return scale === 0 ? undefined : a.reduce((total, value, i) => total + value * b[i]!, 0) / scale;
+}
+
+/** 5, 10, .., 95 percent. */
+const PERCENTS = Array.from({ length: 19 }, (_, i) => 5 * (i + 1));
+
+/**
+ * Measure 5: |d max_j z_j / d e| of each prompt, z the logits at its last token, e the token embeddings: means, quantiles and, of the tuned model, the change from
+ * the base model on the same prompts. Method §3.5. @param backward the backward stages of block 1.
+ */
+export function sensitivityStage(
+  streams: Streams,
+  model: AuditModel,
+  { own, base }: { readonly own: Stage; readonly base?: Stage },
+): Stage {
+  return {
+    kind: "audit-sensitivity",
+    name: `sensitivity ${modelTitle(model)}`,
+    version: 1,
+    config: {
+      ...(streamConfig(streams, model) as object),
+      checkpoint: model.name,
+      ...(model.alpha !== undefined && { alpha: model.alpha }),
+    },
+    inputs: base === undefined ? [own] : [own, base],
+    run: async (context) => {
+      const read = async (stage: Stage) =>
+        Float64Array.from((await readTensors(context.input(stage), "lipschitz")).lipschitz!.data);
+      const [norm, reference] = [await read(own), base === undefined ? undefined : await read(base)];
+      const sets = new Map<string, number[]>();
+      for (const [row, { set }] of streams.prompts.prompts.entries()) sets.set(set, [...(sets.get(set) ?? []), row]);
+      const rows: ResultRow[] = [];
+      for (const [index, [set, members]] of [...sets].entries()) {
+        const { measure, ...rest } = columnsOf(model, "sensitivity", 0);
+        const { block: _, ...columns } = { measure, ...rest, set };
+        const random = seeded(`bootstrap audit sensitivity ${model.name}`, index);
+        const values = Float64Array.from(members, (row) => norm[row]!);
+        const mean_ = (numbers: Float64Array) => ({
+          ...{ value: mean(numbers), n: numbers.length },
+          ...bootstrapMeanInterval(numbers, { random }),
+        });
+        rows.push({ ...columns, metric: "lipschitz", ...mean_(values) });
+        if (model.alpha !== undefined) continue;
+        for (const percent of PERCENTS)
+          rows.push({
+            ...{ ...columns, metric: "lipschitz-quantile", index: percent },
+            ...{ value: quantile(values, percent / 100), n: values.length },
+          });
+        if (reference !== undefined) {
+          const change = values.map((value, i) => value - reference[members[i]!]!);
+          rows.push({ ...columns, metric: "lipschitz-change", ...mean_(change), chance: 0 });
+        }
+      }
+      await writeRows(context, rows);
+    },
+  };
+}
