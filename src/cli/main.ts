@@ -21,6 +21,7 @@ import { registerPrompts } from "./prompts.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
+import { registerSweep } from "./sweep.js";
 import { registerVerify } from "./verify.js";
 import { registerWorld } from "./world.js";
 
@@ -63,6 +64,7 @@ Exit codes: 0 done; 1 a fault of nullscope, or damage that verify found; 2 a mis
   registerCompare(program, io);
   registerData(program, io);
   registerWorld(program, io);
+  registerSweep(program, io);
   registerVerify(program, io);
   registerClean(program, io);
   registerCheckpoint(program, io);
