@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -167,6 +167,12 @@ test.skipIf(process.platform !== "linux")(
     const again = (await sweep("killed")).last as End;
     expect({ ran: again.ran, already: again.already }).toEqual({ ran: 0, already: manifests.size });
     expect((await readdir(join(run, "combined"))).sort()).toContain("report.html");
+    const verify = () => spawnSync(process.execPath, [command, "verify", run], { encoding: "utf8" });
+    expect(verify()).toMatchObject({ status: 0, stderr: "" });
+    const flipped = "studies/007/results/behaviour.json";
+    const text = await readFile(join(run, flipped), "utf8");
+    await writeFile(join(run, flipped), text.replace('"value":', '"value": '));
+    expect(verify()).toMatchObject({ status: 1, stdout: expect.stringContaining(`DAMAGED ${flipped}: `) });
     expect((await readdir(join(run, "studies"))).length).toBe(STUDIES);
   },
 );

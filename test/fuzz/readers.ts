@@ -79,7 +79,19 @@ function fileOf(header: Uint8Array, data: number, length = BigInt(header.length)
   return bytes;
 }
 
+/** Tensors of the right sizes at any place: with holes, on top of each other, now and then end to end. */
+const placedAnywhere = fc
+  .array(fc.tuple(fc.constantFrom(0, 1, 2, 4), fc.integer({ min: 0, max: 4 })), { minLength: 2, maxLength: 4 })
+  .map((tensors) => {
+    const members = tensors.map(([size, begin], i) => {
+      const entry = { dtype: "U8", shape: [size], data_offsets: [begin, begin + size] };
+      return `"t${i}":${JSON.stringify(entry)}`;
+    });
+    return fileOf(utf8(`{${members.join(",")}}`), Math.max(...tensors.map(([size, begin]) => begin + size)));
+  });
+
 const safetensorsCases = fc.oneof(
+  { weight: 1, arbitrary: placedAnywhere },
   // A header with faults, its length told rightly, so that the fault is met.
   {
     weight: 6,
