@@ -6,9 +6,10 @@ import { main } from "../../src/cli/main.js";
 import type { StageRunner } from "../../src/study/graph.js";
 import type { StageOutcome } from "../../src/study/runStage.js";
 import type { Stage } from "../../src/study/stage.js";
-import type { LaunchJob } from "../../src/study/sweep/launcher.js";
+import type { Launcher, LaunchJob } from "../../src/study/sweep/launcher.js";
 import { openLedger, readLedger } from "../../src/study/sweep/ledger.js";
 import { localLauncher } from "../../src/study/sweep/localLauncher.js";
+import { throughLauncher } from "../../src/study/sweep/runSweep.js";
 import { readSweep } from "../../src/study/sweep/sweepFile.js";
 import { memoryIo } from "../cli/memoryIo.js";
 
@@ -145,6 +146,65 @@ describe("the launcher of this machine", () => {
     expect(await Promise.all(["a", "b", "c"].map(launcher.status))).toEqual(["cancelled", "cancelled", "running"]);
     ends.get("c")!("done");
     await launcher.collect("c");
+  });
+});
+
+describe("one job to its end", () => {
+  const done: StageOutcome = { outcome: "done", seconds: 1 };
+  const job: LaunchJob = { id: "a", name: "a", study: {} as never };
+  /** A launcher whose jobs end like this, one after another. */
+  function scripted(ends: readonly (StageOutcome | Error)[]) {
+    const calls: string[] = [];
+    const left = [...ends];
+    const launcher: Launcher = {
+      submit: async () => void calls.push("submit"),
+      status: async () => "running",
+      cancel: async () => void calls.push("cancel"),
+      requeue: async () => void calls.push("requeue"),
+      collect: async () => {
+        const end = left.shift()!;
+        if (end instanceof Error) throw end;
+        return end;
+      },
+    };
+    return { launcher, calls };
+  }
+  const lines: string[] = [];
+  const run = (launcher: Launcher, retries: number, stored: () => StageOutcome | undefined = () => undefined) => {
+    lines.length = 0;
+    const write = async (event: string) => void lines.push(event);
+    return throughLauncher(launcher, job, {
+      ...{ signal: new AbortController().signal, retries, write },
+      stored: async () => stored(),
+    });
+  };
+
+  test("is tried again as often as it may, and no more", async () => {
+    const fault = new Error("killed");
+    const twice = scripted([fault, fault, done]);
+    expect(await run(twice.launcher, 2)).toEqual(done);
+    expect(lines).toEqual(["submit", "fail", "requeue", "fail", "requeue", "end"]);
+    const once = scripted([fault, fault, done]);
+    expect(await run(once.launcher, 1)).toEqual({ error: fault });
+    expect(once.calls).toEqual(["submit", "requeue"]);
+  });
+
+  test("whose process ended after its commit is not computed again, nor one that is in the store before it is submitted", async () => {
+    let committed = false;
+    const { launcher, calls } = scripted([new Error("killed")]);
+    const killed: Launcher = {
+      ...launcher,
+      collect: (id) => {
+        committed = true;
+        return launcher.collect(id);
+      },
+    };
+    expect(await run(killed, 9, () => (committed ? done : undefined))).toEqual(done);
+    expect(calls).toEqual(["submit"]);
+    expect(lines).toEqual(["submit", "end"]);
+    const second = scripted([]);
+    expect(await run(second.launcher, 9, () => done)).toEqual(done);
+    expect(second.calls).toEqual([]);
   });
 });
 

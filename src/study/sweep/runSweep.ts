@@ -10,16 +10,18 @@ import { engineSource } from "../engines.js";
 import { nodeFileSystem } from "../fileSystem.js";
 import type { StageRunner, StudySummary } from "../graph.js";
 import { loadWorld } from "../loadWorld.js";
+import { checkStage } from "../manifest.js";
 import type { StudyObserver } from "../observer.js";
 import { openRun } from "../openRun.js";
 import { resolveConfig } from "../resolveConfig.js";
 import type { ResultRow } from "../results.js";
 import { writeResults } from "../resultsFiles.js";
 import { runConfigText } from "../runConfig.js";
-import type { StageProgress } from "../runStage.js";
+import { divergedMessage, type StageOutcome, type StageProgress } from "../runStage.js";
 import { runStudy, writeIfChanged } from "../runStudy.js";
 import { sealYaml } from "../seal.js";
 import { type Stage, stageIdentity } from "../stage.js";
+import { stageFolder } from "../store.js";
 import { workerPool } from "../workers/workerPool.js";
 import type { Launcher, LaunchJob } from "./launcher.js";
 import { openLedger } from "./ledger.js";
@@ -129,7 +131,9 @@ export async function runSweep(
   const runner: StageRunner = async (stage, context) => {
     const job = jobOf(stage);
     progressOf.set(job.id, context.onProgress);
-    const end = await throughLauncher(launcher, job, { signal: context.signal, retries: onFailure.retries, write });
+    const stored = () => inStore(stage, folder);
+    const { retries } = onFailure;
+    const end = await throughLauncher(launcher, job, { signal: context.signal, retries, write, stored });
     if (!("error" in end)) return end;
     if (context.signal.aborted) return { outcome: "interrupted" };
     if (onFailure.policy === "stop") throw end.error;
@@ -160,19 +164,24 @@ export async function runSweep(
 }
 
 /** One job to its end, tried again as often as it may. */
-async function throughLauncher(
+export async function throughLauncher(
   launcher: Launcher,
   job: LaunchJob,
   {
     signal,
     retries,
     write,
+    stored,
   }: {
     readonly signal: AbortSignal;
     readonly retries: number;
     readonly write: (event: "submit" | "end" | "fail" | "requeue", job: LaunchJob, why?: string) => Promise<void>;
+    readonly stored: () => Promise<StageOutcome | undefined>;
   },
 ) {
+  // A worker of a parent that was killed may have finished it a moment ago.
+  const before = await stored();
+  if (before !== undefined) return before;
   const cancel = () => void launcher.cancel(job.id);
   await write("submit", job);
   await launcher.submit(job);
@@ -185,6 +194,12 @@ async function throughLauncher(
         if (end.outcome !== "interrupted") await write("end", job);
         return end;
       } catch (error) {
+        // A process may end between its commit and its word of it: the store is the truth.
+        const there = await stored();
+        if (there !== undefined) {
+          await write("end", job);
+          return there;
+        }
         await write("fail", job, error instanceof Error ? error.message : String(error));
         if (tries >= retries || signal.aborted) return { error };
         await write("requeue", job);
@@ -194,6 +209,15 @@ async function throughLauncher(
   } finally {
     signal.removeEventListener("abort", cancel);
   }
+}
+
+/** How a stage ended, by what is in the store; undefined where it is not there whole. */
+async function inStore(stage: Stage, folder: string): Promise<StageOutcome | undefined> {
+  const own = stageFolder(folder, stage);
+  const check = await checkStage(nodeFileSystem, own, stageIdentity(stage));
+  if (check.state !== "whole" || check.removed.length > 0) return undefined;
+  if (check.manifest.outcome === "done") return { outcome: "done", seconds: check.manifest.durationSeconds };
+  return { outcome: "diverged", message: await divergedMessage(nodeFileSystem, own) };
 }
 
 function withInputs(stages: readonly Stage[]): Set<Stage> {
