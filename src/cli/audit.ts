@@ -13,6 +13,7 @@ import { nodeFileSystem } from "../study/fileSystem.js";
 import { planStages } from "../study/graph.js";
 import { openRun } from "../study/openRun.js";
 import { versions } from "../study/runConfig.js";
+import { sealYaml } from "../study/seal.js";
 import type { Stage } from "../study/stage.js";
 import { addPromptOptions, type PromptFlags, promptsOf } from "./auditPrompts.js";
 import { clean, formatCount, type Io } from "./io.js";
@@ -185,7 +186,9 @@ function configText(
     threads,
     versions: versions(),
   };
-  return `# What this audit compared, and what it was asked. "nullscope audit" takes the folders again.\n${stringify(config)}`;
+  return sealYaml(
+    `# What this audit compared, and what it was asked. "nullscope audit" takes the folders again.\n${stringify(config, { aliasDuplicateObjects: false })}`,
+  );
 }
 
 /** The first answer: how far each kind of matrix moved, and where to, over its blocks. */

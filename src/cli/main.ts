@@ -21,6 +21,7 @@ import { registerPrompts } from "./prompts.js";
 import { registerReport } from "./report.js";
 import { registerResults } from "./results.js";
 import { registerStudy } from "./study.js";
+import { registerSweep } from "./sweep.js";
 import { registerVerify } from "./verify.js";
 import { registerWorld } from "./world.js";
 
@@ -49,7 +50,7 @@ Examples:
   nullscope results quick          its numbers
   nullscope study --help           all about one command
 
-Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
+Exit codes: 0 done; 1 a fault of nullscope, or damage that verify found; 2 a mistake in what it was given;
 3 done, but the loss of a stage diverged; 130 stopped by Ctrl-C, 143 by SIGTERM,
 129 by a closed terminal, 141 by a reader that went away.`,
     );
@@ -63,6 +64,7 @@ Exit codes: 0 done; 1 a fault of nullscope; 2 a mistake in what it was given;
   registerCompare(program, io);
   registerData(program, io);
   registerWorld(program, io);
+  registerSweep(program, io);
   registerVerify(program, io);
   registerClean(program, io);
   registerCheckpoint(program, io);

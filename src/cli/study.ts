@@ -256,7 +256,7 @@ async function reportOf(runFolder: string, observer: StudyObserver): Promise<str
  * The first Ctrl-C, SIGTERM, closed terminal or closed pipe asks the stages in hand to stop after the step in hand and to save it; Ctrl-C after
  * any of these ends the process.
  */
-function stopWhenAsked(io: Io): { signal: AbortSignal; by: () => Interrupt | undefined; release: () => void } {
+export function stopWhenAsked(io: Io): { signal: AbortSignal; by: () => Interrupt | undefined; release: () => void } {
   const controller = new AbortController();
   let asked: Interrupt | undefined;
   const release = io.onInterrupt((by) => {

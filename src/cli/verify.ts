@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import type { Damage } from "../study/manifest.js";
 import { openRunForCheck } from "../study/openRun.js";
+import { namesIn } from "../study/runFiles.js";
 import { verifyRun } from "../study/verifyRun.js";
 import { clean, formatCount, type Io, jsonText } from "./io.js";
 import { findRun } from "./options.js";
@@ -30,10 +31,18 @@ Examples:
     .action(async (run: string, options: { readonly runs: string; readonly json?: true }) => {
       const folder = await findRun(run, options.runs);
       await openRunForCheck(folder);
-      const { damaged, stages, files } = await verifyRun(folder);
-      const report = await reportDamage(folder);
-      const all = [...damaged, ...report.damaged];
-      const looked = files + report.files;
+      const whole = await verifyRun(folder);
+      const { stages } = whole;
+      const all = [...whole.damaged];
+      let looked = whole.files;
+      for (const part of ["", ...(await partsOfSweep(folder))]) {
+        const inner = join(folder, part);
+        const found = part === "" ? undefined : await verifyRun(inner, nodeFileSystem, whole.manifests);
+        const report = await reportDamage(inner);
+        looked += (found?.files ?? 0) + report.files;
+        for (const { path, reason } of [...(found?.damaged ?? []), ...report.damaged])
+          all.push({ path: part === "" ? path : `${part}/${path}`, reason });
+      }
       if (options.json) io.out(`${jsonText({ run: folder, stages, files: looked, damaged: all })}\n`);
       else {
         for (const { path, reason } of all) io.out(`DAMAGED ${clean(path)}: ${clean(reason)}\n`);
@@ -45,6 +54,13 @@ Examples:
       }
       if (all.length > 0) io.exitCode = DAMAGED_EXIT;
     });
+}
+
+/** The folders of a sweep that have results of their own; none for a run. */
+async function partsOfSweep(folder: string): Promise<string[]> {
+  const studies = (await namesIn(nodeFileSystem, join(folder, "studies"))).map((name) => `studies/${name}`);
+  if (studies.length === 0) return [];
+  return [...studies, ...((await nodeFileSystem.kind(join(folder, "combined"))) === "folder" ? ["combined"] : [])];
 }
 
 /** The report's files, and whether they show what the results say. */

@@ -62,17 +62,19 @@ export async function writeApplied(
 /**
  * Gathers what the finished stages handed over into the run's `results/`, and removes result files of measures that the
  * study no longer has. Stages that diverged or were skipped give nothing. Returns what `writeResults` found damaged.
+ * `store`: where the stages lie, where that is another folder.
  */
 export async function assembleResults(
   stages: readonly Stage[],
   runFolder: string,
   files: FileSystem = nodeFileSystem,
+  store = runFolder,
 ): Promise<string[]> {
   const byMeasure = new Map<string, { stages: Set<string>; rows: ResultRow[] }>();
   const examples: Example[] = [];
   const applied = new Map<string, AppliedIntervention>();
   for (const stage of inDependencyOrder(stages)) {
-    const folder = stageFolder(runFolder, stage);
+    const folder = stageFolder(store, stage);
     const check = await readManifest(files, folder, stageIdentity(stage));
     if (check.state !== "whole" || check.manifest.outcome !== "done") continue;
     const written = new Set(check.manifest.outputs.map((output) => output.path));

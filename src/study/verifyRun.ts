@@ -24,16 +24,24 @@ export interface RunCheck {
   /** Finished stages and files that were looked at. */
   readonly stages: number;
   readonly files: number;
+  /** The whole stages by their identity, those of `store` too. */
+  readonly manifests: Manifests;
 }
 
 /**
  * Reads every file of a run and hashes it: each stage against its manifest, the manifest against its own identity and its inputs, the results
  * against the stages that they name, the verdicts against claims and results, and what carries a seal against that. Writes
  * nothing. The report is not its concern.
+ * @param store the stages that its results may name beside its own: a study of a sweep has them in the sweep's folder.
  */
-export async function verifyRun(runFolder: string, files: FileSystem = nodeFileSystem): Promise<RunCheck> {
+export async function verifyRun(
+  runFolder: string,
+  files: FileSystem = nodeFileSystem,
+  store: Manifests = new Map(),
+): Promise<RunCheck> {
   const damaged: Damage[] = [];
-  const manifests = new Map<string, { readonly folder: string; readonly manifest: StageManifest }>();
+  const manifests = new Map(store);
+  let own = 0;
   let count = 0;
   for (const name of await namesIn(files, join(runFolder, "stages"))) {
     if (name.startsWith(".")) continue; // an attempt in progress
@@ -51,7 +59,10 @@ export async function verifyRun(runFolder: string, files: FileSystem = nodeFileS
     found.forEach(say);
     const wrong = identityFault(manifest, name);
     if (wrong !== undefined) say({ path: MANIFEST, reason: wrong });
-    if (found.length === 0 && wrong === undefined) manifests.set(manifest.identity, { folder, manifest });
+    if (found.length === 0 && wrong === undefined) {
+      manifests.set(manifest.identity, { folder, manifest });
+      own++;
+    }
   }
   const sealed = await damagedRunFiles(runFolder, files);
   damaged.push(...sealed);
@@ -67,7 +78,7 @@ export async function verifyRun(runFolder: string, files: FileSystem = nodeFileS
   // What follows from all results can be judged only where they are whole.
   if (!damaged.some(({ path }) => path.startsWith("results/")))
     damaged.push(...(await derivedFaults(runFolder, files)));
-  return { damaged, stages: manifests.size, files: count };
+  return { damaged, stages: own, files: count, manifests };
 }
 
 /** A manifest's identity has to be that of what it says of the stage, and its folder's name that of the identity. */
@@ -90,7 +101,7 @@ async function otherFiles(runFolder: string, files: FileSystem): Promise<number>
   return count;
 }
 
-type Manifests = ReadonlyMap<string, { readonly folder: string; readonly manifest: StageManifest }>;
+export type Manifests = ReadonlyMap<string, { readonly folder: string; readonly manifest: StageManifest }>;
 
 /** Every row of a results file has to be one that a stage named in it handed over. */
 async function resultsFault(path: string, manifests: Manifests, files: FileSystem): Promise<string | undefined> {
@@ -100,6 +111,7 @@ async function resultsFault(path: string, manifests: Manifests, files: FileSyste
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+  if (parsed.stages.length === 0) return undefined; // put together from other results, as a sweep's are
   const handed = new Map<string, number>();
   for (const identity of parsed.stages) {
     const stage = manifests.get(identity);

@@ -2,7 +2,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect } from "vitest";
 import { stringify } from "yaml";
+import { formatPrompts, parsePromptSet } from "../../src/audit/prompts/promptSet.js";
+import { decodeUtf8 } from "../../src/checkpoint/foreignText.js";
+import { decoderConfigOf } from "../../src/checkpoint/huggingFaceConfig.js";
 import { headerLength, parseHeader, type SafetensorsHeader } from "../../src/checkpoint/safetensorsHeader.js";
+import { checkIndex, weightMapOf } from "../../src/checkpoint/shardedIndex.js";
+import { parseStrictJson } from "../../src/checkpoint/strictJson.js";
 import { loadClaims } from "../../src/study/claims/index.js";
 import { loadWorld } from "../../src/study/loadWorld.js";
 import { PRESETS } from "../../src/study/presets.js";
@@ -74,7 +79,19 @@ function fileOf(header: Uint8Array, data: number, length = BigInt(header.length)
   return bytes;
 }
 
+/** Tensors of the right sizes at any place: with holes, on top of each other, now and then end to end. */
+const placedAnywhere = fc
+  .array(fc.tuple(fc.constantFrom(0, 1, 2, 4), fc.integer({ min: 0, max: 4 })), { minLength: 2, maxLength: 4 })
+  .map((tensors) => {
+    const members = tensors.map(([size, begin], i) => {
+      const entry = { dtype: "U8", shape: [size], data_offsets: [begin, begin + size] };
+      return `"t${i}":${JSON.stringify(entry)}`;
+    });
+    return fileOf(utf8(`{${members.join(",")}}`), Math.max(...tensors.map(([size, begin]) => begin + size)));
+  });
+
 const safetensorsCases = fc.oneof(
+  { weight: 1, arbitrary: placedAnywhere },
   // A header with faults, its length told rightly, so that the fault is met.
   {
     weight: 6,
@@ -241,7 +258,143 @@ const claims: Fuzzed = {
     (await survives(() => loadClaims(["./c.yaml"], holding(bytes)), limits)) !== undefined,
 };
 
-export const FUZZED: readonly Fuzzed[] = [safetensors, worldFiles, configurations, claims];
+// -- prompts
+
+const prompt = fc.record(
+  {
+    operator: fc.string({ minLength: 1, maxLength: 12 }),
+    operand: fc.oneof(
+      fc.string({ minLength: 1, maxLength: 12 }),
+      fc.constantFrom(...AWKWARD.map((one) => one.slice(0, 40))),
+    ),
+    label: fc.constantFrom("safe", "unsafe"),
+    set: fc.constantFrom("safe", "unsafe", "jb-one", "__proto__"),
+    text: fc.string({ minLength: 1, maxLength: 30 }),
+    prefix: fc.string({ minLength: 1, maxLength: 10 }),
+  },
+  { requiredKeys: ["operator", "operand", "label"] },
+);
+const plainPrompts = [0, 1, 2, 3].map((i) => ({
+  operator: `o${i}`,
+  operand: `x${i}`,
+  label: i % 2 ? "safe" : "unsafe",
+}));
+const jsonl = (lines: readonly object[]) => utf8(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+
+const prompts: Fuzzed = {
+  what: "prompts",
+  cases: fc.oneof(
+    { weight: 3, arbitrary: mutated(fc.constant(jsonl(plainPrompts))) },
+    {
+      weight: 3,
+      arbitrary: mutated(fc.array(prompt, { maxLength: 6 }).map((more) => jsonl([...plainPrompts, ...more]))),
+    },
+    {
+      weight: 1,
+      arbitrary: text(fc.array(fc.constantFrom(...AWKWARD), { maxLength: 6 }).map((parts) => parts.join("\n"))),
+    },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 64 }) },
+  ),
+  check: async (bytes, limits) => {
+    const set = await survives(() => parsePromptSet(decodeUtf8(bytes, "p.jsonl"), "p.jsonl"), limits);
+    if (set === undefined) return false;
+    // What was accepted is the same set when it is written and read again.
+    expect(parsePromptSet(formatPrompts(set.prompts), "again").identity).toBe(set.identity);
+    return true;
+  },
+};
+
+// -- what is beside the weights of a checkpoint
+
+const indexJson = fc.dictionary(tensorName, fc.constantFrom("model-1.safetensors", "model-2.safetensors"), {
+  minKeys: 1,
+  maxKeys: 5,
+});
+
+const shardedIndex: Fuzzed = {
+  what: "a sharded index",
+  cases: fc.oneof(
+    {
+      weight: 4,
+      arbitrary: mutated(
+        indexJson.map((map) => utf8(JSON.stringify({ metadata: { total_size: 8 }, weight_map: map }))),
+      ),
+    },
+    {
+      weight: 2,
+      arbitrary: indexJson
+        .chain((map) => mutatedTree({ weight_map: map }))
+        .map((tree) => utf8(JSON.stringify(tree) ?? "")),
+    },
+    {
+      weight: 2,
+      arbitrary: fc
+        .oneof(
+          fc.string(),
+          fc.constantFrom(
+            "../x.safetensors",
+            "/etc/passwd",
+            "a/b.safetensors",
+            "C:x.safetensors",
+            "..",
+            "x.safetensors\u0000",
+            "%2e%2e/x.safetensors",
+          ),
+        )
+        .map((shard) => utf8(JSON.stringify({ weight_map: { w: shard } }))),
+    },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 64 }) },
+  ),
+  check: async (bytes, limits) => {
+    const read = () => weightMapOf(parseStrictJson(decodeUtf8(bytes, "index.json"), "index.json"), "index.json");
+    const map = await survives(read, limits);
+    if (map === undefined) return false;
+    for (const shard of map.values()) expect(shard).toMatch(/^[A-Za-z0-9._-]+\.safetensors$/);
+    // Shards that hold nothing, and one that holds everything twice: refused in a sentence too.
+    const none = new Map([...map.values()].map((shard) => [shard, { tensors: new Map() }]));
+    await survives(() => checkIndex(map, none, "index.json"), limits);
+    return true;
+  },
+};
+
+const LLAMA = {
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  vocab_size: 96,
+  hidden_size: 32,
+  intermediate_size: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  max_position_embeddings: 128,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10000,
+  hidden_act: "silu",
+  tie_word_embeddings: false,
+};
+
+const modelConfigs: Fuzzed = {
+  what: "a model's config.json",
+  cases: fc.oneof(
+    { weight: 3, arbitrary: mutated(fc.constant(utf8(JSON.stringify(LLAMA)))) },
+    { weight: 4, arbitrary: mutatedTree(LLAMA).map((tree) => utf8(JSON.stringify(tree) ?? "")) },
+    { weight: 1, arbitrary: text(fc.json()) },
+  ),
+  check: async (bytes, limits) => {
+    const read = () => decoderConfigOf(parseStrictJson(decodeUtf8(bytes, "config.json"), "config.json"), "config.json");
+    return (await survives(read, limits)) !== undefined;
+  },
+};
+
+export const FUZZED: readonly Fuzzed[] = [
+  safetensors,
+  worldFiles,
+  configurations,
+  claims,
+  prompts,
+  shardedIndex,
+  modelConfigs,
+];
 
 /** Runs `runs` cases of one reader, the same ones for the same seed. Returns how many of them were accepted. */
 export async function fuzz(
