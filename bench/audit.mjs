@@ -19,7 +19,11 @@ const TOKENS = 40;
 const CHECKED = { block: 1, matrix: "attn.q", tensor: "model.layers.0.self_attn.q_proj.weight" };
 
 /** @param options layers: blocks of the pair; only: one half of it, `weights` or `activations`; peer: a Python with torch, and transformers where the forward pass is to be theirs. */
-export async function run({ layers = 1, only, peer, note }) {
+export async function run({ layers = 2, only, peer, note }) {
+  if (layers < 2 && only !== "weights")
+    throw refusal(
+      "activations want --layers 2 or more, since of the last block only the last position is computed; or give --only weights.",
+    );
   const folder = mkdtempSync(join(tmpdir(), "nullscope-bench-audit-"));
   const stop = () => {
     rmSync(folder, { recursive: true, force: true });
@@ -70,20 +74,22 @@ async function activations(folder, base, tuned, layers) {
   const words = [command, "audit", base, tuned, "--activations", "--prompts", prompts, "--tokenizer", folder];
   const options = ["--no-chat", "--alphas", "none", "--no-sensitivity", "--no-first-generated"];
   const shared = ["--json", "--runs", folder, "--name", "activations", "--threads", String(threads)];
-  const { events, peak, cpu } = await measured([...words, ...options, ...shared]);
+  const { events, peak } = await measured([...words, ...options, ...shared]);
+  // Of the last block only the last position of every prompt is computed: it is left out.
+  const counted = events.filter(
+    ({ event, stage }) => event === "finished" && Number(/ block (\d+)$/.exec(stage)?.[1] ?? layers) < layers,
+  );
   const seconds = (which) =>
-    events
-      .filter(({ event, stage }) => event === "finished" && which(stage))
-      .reduce((sum, one) => sum + one.seconds, 0) / layers;
+    counted.filter(({ stage }) => which(stage)).reduce((sum, one) => sum + one.seconds, 0) / (layers - 1);
   const own = (stage) => stage.startsWith("forward base block");
-  if (events.filter(({ event, stage }) => event === "finished" && own(stage)).length !== layers)
+  if (counted.filter(({ stage }) => own(stage)).length !== layers - 1)
     throw new Error(`not every one of ${layers} blocks had its forward pass`);
   const what = `${PROMPTS} prompts of ${TOKENS} tokens`;
   return [
     row(
       `audit --activations, ${what}, both models`,
       seconds(() => true),
-      cpu === undefined ? undefined : cpu / layers,
+      undefined,
       peak,
     ),
     row(`  of which one model's forward pass, ${what}, reading included`, seconds(own)),
