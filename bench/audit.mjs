@@ -18,8 +18,12 @@ const TOKENS = 40;
 /** The matrix whose spectrum the peer checks: LAPACK takes minutes for a larger one. */
 const CHECKED = { block: 1, matrix: "attn.q", tensor: "model.layers.0.self_attn.q_proj.weight" };
 
-/** @param options layers: blocks of the pair; peer: a Python with torch, and transformers where the forward pass is to be theirs. */
-export async function run({ layers = 1, peer, note }) {
+/** @param options layers: blocks of the pair; only: one half of it, `weights` or `activations`; peer: a Python with torch, and transformers where the forward pass is to be theirs. */
+export async function run({ layers = 2, only, peer, note }) {
+  if (layers < 2 && only !== "weights")
+    throw refusal(
+      "activations want --layers 2 or more, since of the last block only the last position is computed; or give --only weights.",
+    );
   const folder = mkdtempSync(join(tmpdir(), "nullscope-bench-audit-"));
   const stop = () => {
     rmSync(folder, { recursive: true, force: true });
@@ -31,8 +35,15 @@ export async function run({ layers = 1, peer, note }) {
       `Writing ${(pairBytes(layers) / 1e9).toFixed(1)} GB: ${layers} ${layers === 1 ? "block" : "blocks"} of Llama-2 7B's shape, BF16, twice.`,
     );
     const { base, tuned } = await writeRandomPair(folder, layers);
-    const rows = [await weights(folder, base, tuned, layers), ...(await activations(folder, base, tuned, layers))];
-    if (peer !== undefined) rows.push(...check(peer, folder, base, tuned, layers, note));
+    const rows = [];
+    if (only !== "activations") {
+      rows.push(await weights(folder, base, tuned, layers));
+      if (peer !== undefined) checkSpectrum(peer, folder, base, tuned, note);
+    }
+    if (only !== "weights") {
+      rows.push(...(await activations(folder, base, tuned, layers)));
+      if (peer !== undefined) rows.push(peerForward(peer, base, layers));
+    }
     return {
       title: `Audit of a random pair in Llama-2 7B's shape, ${layers} of 32 blocks, ${threads} threads; reading included; 32 blocks: extrapolated from the mean of one`,
       columns: ["what", "s/block", "CPU s/block", "peak GiB", "32 blocks h"],
@@ -63,20 +74,22 @@ async function activations(folder, base, tuned, layers) {
   const words = [command, "audit", base, tuned, "--activations", "--prompts", prompts, "--tokenizer", folder];
   const options = ["--no-chat", "--alphas", "none", "--no-sensitivity", "--no-first-generated"];
   const shared = ["--json", "--runs", folder, "--name", "activations", "--threads", String(threads)];
-  const { events, peak, cpu } = await measured([...words, ...options, ...shared]);
+  const { events, peak } = await measured([...words, ...options, ...shared]);
+  // Of the last block only the last position of every prompt is computed: it is left out.
+  const counted = events.filter(
+    ({ event, stage }) => event === "finished" && Number(/ block (\d+)$/.exec(stage)?.[1] ?? layers) < layers,
+  );
   const seconds = (which) =>
-    events
-      .filter(({ event, stage }) => event === "finished" && which(stage))
-      .reduce((sum, one) => sum + one.seconds, 0) / layers;
+    counted.filter(({ stage }) => which(stage)).reduce((sum, one) => sum + one.seconds, 0) / (layers - 1);
   const own = (stage) => stage.startsWith("forward base block");
-  if (events.filter(({ event, stage }) => event === "finished" && own(stage)).length !== layers)
+  if (counted.filter(({ stage }) => own(stage)).length !== layers - 1)
     throw new Error(`not every one of ${layers} blocks had its forward pass`);
   const what = `${PROMPTS} prompts of ${TOKENS} tokens`;
   return [
     row(
       `audit --activations, ${what}, both models`,
       seconds(() => true),
-      cpu === undefined ? undefined : cpu / layers,
+      undefined,
       peak,
     ),
     row(`  of which one model's forward pass, ${what}, reading included`, seconds(own)),
@@ -91,33 +104,30 @@ const row = (what, seconds, cpu, peak) => ({
   "32 blocks h": (seconds * SHAPE.blocks) / 3600,
 });
 
-/** The peer's forward pass, and its check of one matrix's numbers. Throws when ours differ by more than 1e-5 of their size. */
-function check(peer, folder, base, tuned, layers, note) {
-  const ask = (...words) => {
-    const { OPENBLAS_CORETYPE: _, ...env } = process.env; // it makes BLAS take another machine's kernels
-    const { error, status, stdout, stderr } = spawnSync(peer, [script, ...words.map(String), String(threads)], {
-      encoding: "utf8",
-      env,
-    });
-    if (error !== undefined)
-      throw refusal(`cannot run the interpreter ${peer} (${error.code}); give --peer a Python that can import torch.`);
-    if (status !== 0) throw new Error(`the peer failed: ${stderr.trim().split("\n").at(-1)}`);
-    return JSON.parse(stdout.trim().split("\n").at(-1));
-  };
-  const dense = ask("spectrum", base, tuned, CHECKED.tensor);
+/** One request to the peer. */
+function ask(peer, ...words) {
+  const { OPENBLAS_CORETYPE: _, ...env } = process.env; // it makes BLAS take another machine's kernels
+  const argv = [script, ...words.map(String), String(threads)];
+  const { error, status, stdout, stderr } = spawnSync(peer, argv, { encoding: "utf8", env });
+  if (error !== undefined)
+    throw refusal(`cannot run the interpreter ${peer} (${error.code}); give --peer a Python that can import torch.`);
+  if (status !== 0) throw new Error(`the peer failed: ${stderr.trim().split("\n").at(-1)}`);
+  return JSON.parse(stdout.trim().split("\n").at(-1));
+}
+
+/** Everything in memory, no reading: what an audit is compared with. */
+function peerForward(peer, base, layers) {
+  const { name, seconds, cpu, peak } = ask(peer, "forward", base, layers, PROMPTS, TOKENS);
+  return row(`peer: forward pass, in memory: ${name}`, seconds / layers, cpu / layers, peak);
+}
+
+/** One matrix's numbers by LAPACK. Throws when ours differ by more than 1e-5 of their size. */
+function checkSpectrum(peer, folder, base, tuned, note) {
+  const dense = ask(peer, "spectrum", base, tuned, CHECKED.tensor);
   const worst = difference(join(folder, "audited"), dense);
   note(
     `Checked ${CHECKED.matrix} of block 1 [4096, 4096] against ${dense.name}: 64 singular values of dW within ${worst.toExponential(1)} of their size, energy ranks equal (${dense.seconds.toFixed(0)} s for two spectra).`,
   );
-  const forward = ask("forward", base, layers, PROMPTS, TOKENS);
-  return [
-    row(
-      `forward pass of ${PROMPTS} prompts of ${TOKENS} tokens, in memory: ${forward.name}`,
-      forward.seconds / layers,
-      forward.cpu / layers,
-      forward.peak,
-    ),
-  ];
 }
 
 function difference(run, { delta, ranks, baseRanks }) {

@@ -11,7 +11,7 @@ const parts = readdirSync(folder)
   .filter((name) => name.endsWith(".mjs"))
   .map((name) => name.slice(0, -".mjs".length))
   .sort();
-const usage = `use "npm run bench -- PART [--json FILE] [--peer PYTHON] [--compile] [--repeats N] [--layers N]", parts: ${parts.join(", ")}.`;
+const usage = `use "npm run bench -- PART [--json FILE] [--peer PYTHON] [--compile] [--repeats N] [--layers N] [--only weights|activations]", parts: ${parts.join(", ")}.`;
 
 /** The part and its options. Throws a refusal. */
 function parse() {
@@ -25,6 +25,7 @@ function parse() {
         compile: { type: "boolean" },
         repeats: { type: "string" },
         layers: { type: "string" },
+        only: { type: "string" },
       },
     });
   } catch (error) {
@@ -43,7 +44,10 @@ function parse() {
   if (layers !== undefined && part !== "audit") throw refusal(`--layers is about audit; ${usage}`);
   if (layers !== undefined && !(Number.isInteger(layers) && layers >= 1 && layers <= 32))
     throw refusal(`--layers must be a whole number from 1 to 32, not ${JSON.stringify(values.layers)}.`);
-  return { part, json: values.json, options: { peer: values.peer, compile: values.compile, repeats, layers } };
+  const { only } = values;
+  if (only !== undefined && (part !== "audit" || !["weights", "activations"].includes(only)))
+    throw refusal(`--only is about audit, weights or activations; ${usage}`);
+  return { part, json: values.json, options: { peer: values.peer, compile: values.compile, repeats, layers, only } };
 }
 
 /** Writes, or refuses with the reason. */

@@ -36,7 +36,7 @@ export interface BandOptions {
 /**
  * A = Q B Q' of a symmetric matrix, B of `width` diagonals on each side, almost all of it in matrix products: panel after panel is made triangular by
  * Householder's reflections, and what is right of it is updated at once, A - V W' - W V' with W = Y - V (T' V' Y) / 2, Y = A V T. The first of two
- * stages to three diagonals: Bischof, Lang and Sun 2000. `square` [size, size] is overwritten. Backward stable: errors of about epsilon |A|.
+ * stages to three diagonals: Bischof, Lang and Sun 2000. `square` [size, size] holds the lower half, zeros above it, and is overwritten. Backward stable: errors of about epsilon |A|.
  */
 export async function reduceToBand(
   products: BlockProducts,
@@ -150,18 +150,30 @@ async function updateTrailing(
   { order, begin, tile }: { order: number; begin: number; tile: number },
   { rows, count, v, t }: BlockReflector,
 ): Promise<void> {
-  // A V, in tiles of rows that end with the matrix; those that begin too early only repeat finished rows, where V is 0.
+  // A V = L V + L' V - D V, in tiles of rows that end with the matrix; those that begin too early repeat finished rows, where V is 0.
   const padded = new Float64Array(order * count);
   padded.set(v, begin * count);
   const av = new Float64Array(order * count);
   for (let end = order; end > begin; end -= tile) {
     const from = Math.max(0, end - tile);
     const part = square.subarray(from * order, (from + tile) * order);
-    av.set(await products.multiply(part, padded, { m: tile, k: order, n: count }), from * count);
+    const below = await products.multiply(part, padded, { m: tile, k: order, n: count });
+    // Rows that an earlier tile had are left out of both sums.
+    const [first, last] = [Math.max(begin, end - tile), end];
+    const own = new Float64Array(count * tile); // V' of these rows
+    for (let i = first; i < last; i++)
+      for (let c = 0; c < count; c++) own[c * tile + i - from] = padded[i * count + c]!;
+    const above = await products.multiply(own, part, { m: count, k: tile, n: order });
+    for (let i = first; i < last; i++) {
+      const diagonal = square[i * order + i]!;
+      for (let c = 0; c < count; c++)
+        av[i * count + c]! += below[(i - from) * count + c]! - diagonal * padded[i * count + c]!;
+    }
+    for (let c = 0; c < count; c++) for (let j = begin; j < last; j++) av[j * count + c]! += above[c * order + j]!;
   }
   const w = sideUpdate(av.subarray(begin * count), v, t, rows, count);
 
-  // A -= [V W] [W V]', the lower half in tiles, each mirrored.
+  // A -= [V W] [W V]', the lower half in tiles.
   const [left, right] = [new Float64Array(order * 2 * count), new Float64Array(order * 2 * count)];
   for (let i = 0; i < rows; i++) {
     const at = (begin + i) * 2 * count;
@@ -206,7 +218,7 @@ function sideUpdate(av: Float64Array, v: Float64Array, t: Float64Array, rows: nu
   return y;
 }
 
-/** Subtracts one tile of the lower half from A, and writes what it gives into the upper half too. */
+/** Subtracts one tile of the lower half from A. */
 function subtractTile(
   square: Float64Array,
   order: number,
@@ -214,20 +226,11 @@ function subtractTile(
   { i0, j0, tile, begin, end, columnEnd }: Record<"i0" | "j0" | "tile" | "begin" | "end" | "columnEnd", number>,
 ): void {
   const [rowFrom, columnFrom] = [Math.max(begin, end - tile), Math.max(begin, columnEnd - tile)];
-  const step = 32;
-  for (let ib = rowFrom; ib < end; ib += step)
-    for (let jb = columnFrom; jb < columnEnd; jb += step) {
-      if (jb > ib + step) continue;
-      for (let i = ib; i < Math.min(end, ib + step); i++) {
-        const [at, from] = [i * order, (i - i0) * tile - j0];
-        const last = Math.min(columnEnd, jb + step, i + 1);
-        for (let j = jb; j < last; j++) {
-          const value = square[at + j]! - product[from + j]!;
-          square[at + j] = value;
-          square[j * order + i] = value;
-        }
-      }
-    }
+  for (let i = rowFrom; i < end; i++) {
+    const [at, from] = [i * order, (i - i0) * tile - j0];
+    const last = Math.min(columnEnd, i + 1);
+    for (let j = columnFrom; j < last; j++) square[at + j]! -= product[from + j]!;
+  }
 }
 
 /** Q x of each vector of a frame, or Q' x where `transposed`. x [size, count] row-major, overwritten */

@@ -34,8 +34,8 @@ export function squaredFrobenius({ data, minus }: LargeMatrix): number {
 }
 
 /**
- * The smaller Gram matrix in float64: M'M of a tall matrix, M M' of any other; its eigenvalues are the squares of the singular values. Tiles of
- * the lower triangle are summed over slabs of the longer side, then mirrored. [n, n], n = min(rows, columns)
+ * The smaller Gram matrix in float64: M'M of a tall matrix, M M' of any other; its eigenvalues are the squares of the singular values. Its
+ * lower half, zeros above, in tiles that are summed over slabs of the longer side. [n, n], n = min(rows, columns)
  */
 export async function gramMatrix(
   products: BlockProducts,
@@ -58,11 +58,11 @@ export async function gramMatrix(
         const [rows, columns] = [Math.min(tile, size - i), Math.min(tile, size - j)];
         for (let row = 0; row < rows; row++) {
           const [to, at] = [(i + row) * size + j, row * tile];
-          for (let column = 0; column < columns; column++) gram[to + column]! += product[at + column]!;
+          const lower = Math.min(columns, i + row - j + 1);
+          for (let column = 0; column < lower; column++) gram[to + column]! += product[at + column]!;
         }
       }
   }
-  mirror(gram, size);
   return gram;
 }
 
@@ -87,15 +87,6 @@ function packSlab({ rows, columns, data, minus }: LargeMatrix, from: number, wid
         for (let j = j0; j < Math.min(columns, j0 + step); j++)
           packed[j * width + k] = data[at + j]! - (minus === undefined ? 0 : minus[at + j]!);
       }
-}
-
-/** Copies the lower triangle into the upper one, in squares that fit the cache. */
-export function mirror(square: Float64Array, size: number): void {
-  const step = 32;
-  for (let i0 = 0; i0 < size; i0 += step)
-    for (let j0 = 0; j0 <= i0; j0 += step)
-      for (let i = i0; i < Math.min(size, i0 + step); i++)
-        for (let j = j0; j < Math.min(i, j0 + step); j++) square[j * size + i] = square[i * size + j]!;
 }
 
 /** M x of every vector x of a frame. vectors [count, columns] -> [count, rows] */

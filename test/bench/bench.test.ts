@@ -79,6 +79,7 @@ describe("the bench command", () => {
   it("has a file for every part that the documentation names", () => {
     const files = readdirSync(new URL("../../bench/", import.meta.url)).filter((name) => name.endsWith(".mjs"));
     expect(files.sort()).toEqual([
+      "audit.mjs",
       "cost.mjs",
       "decode.mjs",
       "pretrain.mjs",

@@ -15,7 +15,15 @@ const rows: ResultRow[] = Array.from({ length: 32 }, (_, i) => i + 1).flatMap((b
       { ...space, metric: "sin-theta", index: 1, value: 0.5, chance: 0.8 },
       { ...space, metric: "sin-theta", index: 2, value: 0.6, chance: 0.8 },
       { ...space, metric: "null-random", index: 1, value: 0.8, low: 0.7, high: 0.9, n: 400 },
-      { ...space, metric: "sin-theta-all", value: block > 28 ? 0.95 : 0.5, low: 0.45, high: 0.96, n: 32, chance: 0.8 },
+      {
+        ...space,
+        metric: "sin-theta-all",
+        value: block > 28 ? 0.95 : 0.8105,
+        low: block > 28 ? 0.94 : 0.8,
+        high: 0.96,
+        n: 32,
+        chance: 0.8,
+      },
       { ...space, metric: "null-matched-all", value: 0.8, low: 0.79, high: 0.81 },
       { ...space, metric: "rank", value: 3000 + block },
       { ...space, metric: "norm", value: 0.01 * block },
@@ -54,7 +62,7 @@ describe("the report of an audit", () => {
     expect(overlapFigures(rows)).toEqual([]);
   });
 
-  test("counts the blocks above the null of their own spectrum", () => {
+  test("counts the blocks whose whole interval lies above the null of their own spectrum", () => {
     const text = auditHeadline(rows).markup;
     expect(text).toMatch(/mlp\.gate<\/th><td class="number">1\.0% to 32\.0%/);
     expect(text.match(/4 of 32/g)).toHaveLength(3);

@@ -53,7 +53,7 @@ export function auditHeadline(rows: readonly ResultRow[]): Html {
     const own = select(space, { matrix, metric: "sin-theta-all" });
     const above = own.filter((row) => {
       const null95 = select(space, { matrix, metric: "null-matched-all", block: row.block })[0];
-      return null95?.high !== undefined && row.value > null95.high;
+      return null95?.high !== undefined && (row.low ?? row.value) > null95.high; // the estimate's whole interval
     });
     return own.length === 0 ? "no change" : `${above.length} of ${own.length}`;
   };
