@@ -11,7 +11,7 @@ const parts = readdirSync(folder)
   .filter((name) => name.endsWith(".mjs"))
   .map((name) => name.slice(0, -".mjs".length))
   .sort();
-const usage = `use "npm run bench -- PART [--json FILE] [--peer PYTHON] [--compile] [--repeats N]", parts: ${parts.join(", ")}.`;
+const usage = `use "npm run bench -- PART [--json FILE] [--peer PYTHON] [--compile] [--repeats N] [--layers N]", parts: ${parts.join(", ")}.`;
 
 /** The part and its options. Throws a refusal. */
 function parse() {
@@ -24,6 +24,7 @@ function parse() {
         peer: { type: "string" },
         compile: { type: "boolean" },
         repeats: { type: "string" },
+        layers: { type: "string" },
       },
     });
   } catch (error) {
@@ -38,7 +39,11 @@ function parse() {
   const repeats = values.repeats === undefined ? undefined : Number(values.repeats);
   if (repeats !== undefined && !(Number.isInteger(repeats) && repeats >= 1 && repeats <= 1000))
     throw refusal(`--repeats must be a whole number from 1 to 1000, not ${JSON.stringify(values.repeats)}.`);
-  return { part, json: values.json, options: { peer: values.peer, compile: values.compile, repeats } };
+  const layers = values.layers === undefined ? undefined : Number(values.layers);
+  if (layers !== undefined && part !== "audit") throw refusal(`--layers is about audit; ${usage}`);
+  if (layers !== undefined && !(Number.isInteger(layers) && layers >= 1 && layers <= 32))
+    throw refusal(`--layers must be a whole number from 1 to 32, not ${JSON.stringify(values.layers)}.`);
+  return { part, json: values.json, options: { peer: values.peer, compile: values.compile, repeats, layers } };
 }
 
 /** Writes, or refuses with the reason. */

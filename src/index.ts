@@ -1,6 +1,14 @@
 /** Nullscope as a library: everything the command line does, in a few lines. */
 export * from "./analysis/index.js";
 export * from "./attack/index.js";
+export { chooseJudges } from "./audit/judges/choose.js";
+export type { Answer, Judge, Judgement } from "./audit/judges/judge.js";
+export { crossedDesign } from "./audit/prompts/crossedDesign.js";
+export { jailbreakVariant } from "./audit/prompts/jailbreaks.js";
+export { formatPrompts, type Prompt, type PromptSet, readPromptSet } from "./audit/prompts/promptSet.js";
+export { type TokenizedPrompt, tokenizePrompts } from "./audit/prompts/tokenizePrompts.js";
+export { type ChatTemplate, openChatTemplate } from "./checkpoint/chatTemplate.js";
+export { openTokenizer, type Tokenizer } from "./checkpoint/tokenizer.js";
 export * from "./model/index.js";
 export * from "./random/index.js";
 export {

@@ -85,6 +85,46 @@ export function squaredOutside(frame: Frame, x: ArrayLike<number>): number {
   return squaredNorm(left);
 }
 
+/**
+ * A B' of rows A [m, width] and B [n, width], in float64: every dot product of a row of A with a row of B, summed in the order of the
+ * width. Two rows of each at a time, whose four sums do not wait for each other and share what they read. [m, n]
+ */
+export function rowProducts(a: Float64Array, b: Float64Array, width: number): Float64Array {
+  const [m, n] = [a.length / width, b.length / width];
+  const out = new Float64Array(m * n);
+  for (let i = 0; i < m; i += 2) for (let j = 0; j < n; j += 2) fourProducts(a, b, width, i, j, out);
+  return out;
+}
+
+/** Products of rows i, i + 1 of A with rows j, j + 1 of B; past the last row the last one again. */
+function fourProducts(a: Float64Array, b: Float64Array, width: number, i: number, j: number, out: Float64Array): void {
+  const n = b.length / width;
+  const [below, right] = [Math.min(i + 1, a.length / width - 1), Math.min(j + 1, n - 1)];
+  const a0 = i * width;
+  const a1 = below * width;
+  const b0 = j * width;
+  const b1 = right * width;
+  let s00 = 0;
+  let s01 = 0;
+  let s10 = 0;
+  let s11 = 0;
+  // No list is made in here: before the compiler sees through it, each would be an object.
+  for (let k = 0; k < width; k++) {
+    const x = a[a0 + k]!;
+    const y = a[a1 + k]!;
+    const u = b[b0 + k]!;
+    const v = b[b1 + k]!;
+    s00 += x * u;
+    s01 += x * v;
+    s10 += y * u;
+    s11 += y * v;
+  }
+  out[i * n + j] = s00;
+  out[i * n + right] = s01;
+  out[below * n + j] = s10;
+  out[below * n + right] = s11;
+}
+
 /** X'X of rows X [count, width], in float64: A A' of stacked activations A. [width, width] */
 export function gramOf({
   data,
@@ -93,12 +133,12 @@ export function gramOf({
   readonly data: Float32Array | Float64Array;
   readonly width: number;
 }): Float64Array {
+  const count = data.length / width;
+  const columns = new Float64Array(data.length);
+  for (let row = 0; row < count; row++)
+    for (let i = 0; i < width; i++) columns[i * count + row] = data[row * width + i]!;
   const gram = new Float64Array(width * width);
-  for (let from = 0; from < data.length; from += width)
-    for (let i = 0; i < width; i++) {
-      const value = data[from + i]!;
-      for (let j = 0, at = i * width; j <= i; j++, at++) gram[at]! += value * data[from + j]!;
-    }
+  for (let i = 0; i < width; i += 2) for (let j = 0; j <= i; j += 2) fourProducts(columns, columns, count, i, j, gram);
   for (let i = 0; i < width; i++) for (let j = 0; j < i; j++) gram[j * width + i] = gram[i * width + j]!;
   return gram;
 }

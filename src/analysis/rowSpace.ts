@@ -1,5 +1,5 @@
 import { mean, standardDeviation } from "../stats/moments.js";
-import { dot, type Frame, type Matrix, squaredNorm, vectorOf } from "./linearAlgebra.js";
+import { dot, type Frame, type Matrix, rowProducts, squaredNorm } from "./linearAlgebra.js";
 
 /** Each row divided by its norm; a zero row stays zero. vectors [count, width] row-major */
 export function unitRows(data: Float32Array | Float64Array, width: number): Float64Array {
@@ -18,15 +18,11 @@ export function rowProjections(
   singularValues: ArrayLike<number>,
   inputs: Float64Array,
 ): readonly Float64Array[] {
-  const width = right.length;
-  return Array.from({ length: right.count }, (_, i) => {
-    const direction = vectorOf(right, i);
-    return Float64Array.from({ length: inputs.length / width }, (_, row) => {
-      let total = 0;
-      for (let j = 0, at = row * width; j < width; j++, at++) total += direction[j]! * inputs[at]!;
-      return singularValues[i]! * total;
-    });
-  });
+  const count = inputs.length / right.length;
+  const products = rowProducts(right.data.subarray(0, right.count * right.length), inputs, right.length);
+  return Array.from({ length: right.count }, (_, i) =>
+    products.slice(i * count, (i + 1) * count).map((along) => singularValues[i]! * along),
+  );
 }
 
 /** The effect of dW on inputs. */
@@ -42,38 +38,21 @@ export function rowEffect({ rows, columns, data }: Matrix, inputs: Float64Array)
   const count = inputs.length / columns;
   const gain = new Float64Array(count);
   const neurons = new Float64Array(rows);
-  const out = new Float64Array(rows);
-  for (let sample = 0; sample < count; sample++) {
-    timesVector(data, inputs.subarray(sample * columns, (sample + 1) * columns), out);
-    gain[sample] = Math.sqrt(squaredNorm(out));
-    for (let n = 0; n < rows; n++) neurons[n]! += Math.abs(out[n]!);
+  const matrix = Float64Array.from(data);
+  // A few samples' outputs at a time: all of them would be as large as their activations.
+  for (let from = 0; from < count; from += TOGETHER) {
+    const some = inputs.subarray(from * columns, Math.min(from + TOGETHER, count) * columns);
+    const outputs = rowProducts(some, matrix, columns);
+    for (let sample = 0; sample < some.length / columns; sample++) {
+      const out = outputs.subarray(sample * rows, (sample + 1) * rows);
+      gain[from + sample] = Math.sqrt(squaredNorm(out));
+      for (let n = 0; n < rows; n++) neurons[n]! += Math.abs(out[n]!);
+    }
   }
   return { gain, neurons: neurons.map((total) => total / count) };
 }
 
-/** out = M x; four rows at a time, whose sums do not wait for each other. */
-function timesVector(matrix: Matrix["data"], x: Float64Array, out: Float64Array): void {
-  const columns = x.length;
-  let n = 0;
-  for (; n + 4 <= out.length; n += 4) {
-    let [a, b, c, d] = [0, 0, 0, 0];
-    const from = n * columns;
-    for (let j = 0; j < columns; j++) {
-      const value = x[j]!;
-      const at = from + j;
-      a += matrix[at]! * value;
-      b += matrix[at + columns]! * value;
-      c += matrix[at + 2 * columns]! * value;
-      d += matrix[at + 3 * columns]! * value;
-    }
-    [out[n], out[n + 1], out[n + 2], out[n + 3]] = [a, b, c, d];
-  }
-  for (; n < out.length; n++) {
-    let total = 0;
-    for (let j = 0, at = n * columns; j < columns; j++, at++) total += matrix[at]! * x[j]!;
-    out[n] = total;
-  }
-}
+const TOGETHER = 64;
 
 /** |cos| of each row of dW with a direction; 0 of a zero row. [rows] */
 export function rowCosines({ rows, columns, data }: Matrix, direction: ArrayLike<number>): Float64Array {

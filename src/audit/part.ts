@@ -5,6 +5,9 @@ import type { Judge } from "./judges/judge.js";
 import type { AuditPair } from "./pair.js";
 import type { PromptInput } from "./promptInput.js";
 
+/** Kinds of measurement, by name. */
+export type AuditPartName = "weights" | "activations" | "behaviour";
+
 /** What an audit is asked for. */
 export interface AuditPlan {
   readonly pair: AuditPair;
@@ -12,8 +15,19 @@ export interface AuditPlan {
   readonly blocks: readonly number[];
   readonly matrices: readonly MatrixName[];
   readonly engine: EngineSource;
+  /** What is measured, in order. */
+  readonly parts: readonly AuditPartName[];
   /** Where there is a prompt file. */
   readonly prompts?: PromptInput;
+  /** What is measured of the activations on them. */
+  readonly activations?: {
+    /** Points of the path W + alpha dW. */
+    readonly alphas: readonly number[];
+    /** Gradients back through every block. */
+    readonly sensitivity: boolean;
+    /** The first generated token beside the last prompt token. */
+    readonly firstGenerated: boolean;
+  };
   /** How the answers to the prompts are made and judged. */
   readonly behaviour?: {
     readonly judges: readonly Judge[];

@@ -21,7 +21,7 @@ import { changeRows } from "./weightsRows.js";
 export const weightsPart: AuditPart = {
   name: "weights",
   stages: (plan) => {
-    const layers = plan.blocks.map((layer) => ({ layer, stage: layerStage(plan, layer) }));
+    const layers = plan.blocks.map((layer) => ({ layer, stage: weightsLayerStage(plan, layer) }));
     return [...layers.map(({ stage }) => stage), ...layerOverlapStages(plan, layers)];
   },
   describe: (plan) => {
@@ -54,7 +54,7 @@ const sizeOf = (bytes: number) =>
   bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** All matrices of one block: a stage of its own, so that an audit that was killed goes on at its block. */
-function layerStage(plan: AuditPlan, layer: number): Stage {
+export function weightsLayerStage(plan: AuditPlan, layer: number): Stage {
   const { pair, engine } = plan;
   const { base, tuned, control } = pair;
   const matrices = matricesOf(plan, layer);

@@ -13,8 +13,9 @@ export interface ChatMessage {
 /** A model's chat template, ready to render; close it. */
 export interface ChatTemplate {
   /**
-   * The conversation as the text that the model was tuned on, up to where its answer begins. Special tokens stand in it as text.
-   * @throws UserError when the template refuses the conversation or runs past a limit.
+   * The conversation as the text that the model was tuned on, up to where its answer begins. A conversation that ends with a turn of the assistant is
+   * cut after that turn's words instead, for the model to go on with (Hugging Face's `continue_final_message`). Special tokens stand in it as text.
+   * @throws UserError when the template refuses the conversation, changes the assistant's words, or runs past a limit.
    */
   render(messages: readonly ChatMessage[]): Promise<string>;
   close(): Promise<void>;
@@ -72,8 +73,19 @@ export function chatTemplate(
   );
   return {
     async render(messages) {
+      const last = messages.at(-1);
+      const begun = last?.role === "assistant" ? last.content.trim() : undefined;
       try {
-        return (await sandbox.call("render", messages, seconds)) as string;
+        const rendered = (await sandbox.call(
+          "render",
+          { messages, generation: begun === undefined },
+          seconds,
+        )) as string;
+        if (begun === undefined) return rendered;
+        const at = rendered.lastIndexOf(begun);
+        if (at < 0)
+          throw new UserError(`${where} does not repeat the beginning of the answer as it is; use another template.`);
+        return rendered.slice(0, at + begun.length);
       } catch (error) {
         if (!(error instanceof SandboxError)) throw error;
         throw new UserError(
@@ -101,10 +113,10 @@ const tasks: SandboxTasks = (load, data) => {
   const refuse = (message: unknown) => {
     throw new Error(`it refuses the conversation with ${JSON.stringify(String(message).slice(0, 200))}`);
   };
-  const render = (messages: readonly ChatMessage[]): string => {
+  const render = ({ messages, generation }: { messages: readonly ChatMessage[]; generation: boolean }): string => {
     const environment = new Environment();
     const globals = { true: true, false: false, none: null, True: true, False: false, None: null, range };
-    const inputs = { messages, add_generation_prompt: true, tools: null, documents: null, ...data.tokens };
+    const inputs = { messages, add_generation_prompt: generation, tools: null, documents: null, ...data.tokens };
     for (const [name, value] of Object.entries({ ...globals, raise_exception: refuse, ...inputs }))
       environment.set(name, value);
     const interpreter = new Interpreter(environment);

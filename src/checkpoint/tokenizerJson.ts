@@ -61,7 +61,7 @@ export function checkTokenizerJson(json: string, where: string): TokenizerSummar
   const type = model.get("type");
   if (type !== undefined ? type !== "BPE" : !model.has("merges"))
     throw new UserError(
-      `${where}: the model is of type ${JSON.stringify(type ?? "unknown")}; only BPE is read, which Llama, Mistral, Qwen2 and GPT-2 use.`,
+      `${where}: the model is of type ${named(type)}; only BPE is read, which Llama, Mistral, Qwen2 and GPT-2 use.`,
     );
   const byId = checkVocabulary(object(model.get("vocab"), `${where}: model.vocab`), where);
   checkMerges(model, where);
@@ -135,7 +135,7 @@ function checkPart(part: string, given: StrictJson, place: string, depth = 0): v
   const settings = object(given, place);
   const type = settings.get("type");
   if (typeof type !== "string" || !KINDS[part]!.has(type))
-    throw new UserError(`${place} is of the kind ${JSON.stringify(type ?? null)}, which is not read here.`);
+    throw new UserError(`${place} is of the kind ${named(type)}, which is not read here.`);
   checkPattern(settings, place);
   const inner = ["normalizers", "pretokenizers", "processors", "decoders"].flatMap((name) => {
     const list = settings.get(name);
@@ -157,6 +157,12 @@ function checkPattern(settings: Json, place: string): void {
     throw new UserError(
       `${place} splits with the behavior ${quoteName(behavior)}; Isolated and Removed are read here.`,
     );
+}
+
+/** A value that should have been a name, for a message. */
+function named(value: StrictJson | undefined): string {
+  if (typeof value === "string") return quoteName(value);
+  return value === undefined || value === null ? "none" : "no text";
 }
 
 function object(value: StrictJson | undefined, place: string): Json {

@@ -4,8 +4,8 @@ import type { Command } from "commander";
 import { closest } from "fastest-levenshtein";
 import { stringify } from "yaml";
 import { type AuditPair, openPair } from "../audit/pair.js";
-import type { AuditPlan } from "../audit/part.js";
-import { AUDIT_PARTS, type AuditPartName } from "../audit/parts.js";
+import type { AuditPartName, AuditPlan } from "../audit/part.js";
+import { AUDIT_PARTS } from "../audit/parts.js";
 import { layerMatrices, MATRIX_NAMES, type MatrixName } from "../checkpoint/matrices.js";
 import { UserError } from "../errors.js";
 import { engineSource } from "../study/engines.js";
@@ -24,6 +24,7 @@ import { runToEnd } from "./study.js";
 
 interface AuditOptions extends PromptFlags {
   readonly weights?: true;
+  readonly activations?: true;
   readonly behaviour?: true;
   readonly control?: string;
   readonly blocks?: string;
@@ -48,6 +49,10 @@ export function registerAudit(program: Command, io: Io): void {
       "--weights",
       "measure the weights: spectra, sizes and column spaces of the change (by default, with all that --prompts adds)",
     )
+    .option(
+      "--activations",
+      "measure activations on the prompts, streamed block by block: clusters, row space, refusal direction, sensitivity, the path W + alpha dW",
+    )
     .option("--behaviour", "generate answers to the prompts with both models and judge whether they refuse")
     .option("--control <dir>", "a third model, the base tuned further without safety: its change is a null")
     .option("--blocks <list>", "only these blocks, as in 1,5-8; all by default")
@@ -66,11 +71,13 @@ export function registerAudit(program: Command, io: Io): void {
     .addHelpText(
       "after",
       `
+With --weights and --activations, row spaces have their projections on dW's directions too.
 A block is a stage: killed or stopped, the same command goes on at the block in hand.
 
 Examples:
   nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --plan
   nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --weights --name llama2
+  nullscope audit Llama-2-7b-hf Llama-2-7b-chat-hf --activations --prompts prompts.jsonl --no-sensitivity
   nullscope audit base sft --control more-sft --blocks 1,16,30-32 --matrices mlp.gate,mlp.up,mlp.down`,
     )
     .action(async (base: string, tuned: string, options: AuditOptions) => {
@@ -91,21 +98,22 @@ Examples:
 async function audit(
   pair: AuditPair,
   options: AuditOptions,
-  asked: Pick<AuditPlan, "prompts" | "behaviour"> | undefined,
+  asked: Pick<AuditPlan, "prompts" | "activations" | "behaviour"> | undefined,
   io: Io,
 ): Promise<void> {
   const { config } = pair.base.checkpoint;
+  // Those asked for; without a flag all that the pair, and the prompts where there are some, allow.
+  const every = Object.keys(AUDIT_PARTS) as AuditPartName[];
+  const named = every.filter((part) => options[part]);
+  const parts: AuditPartName[] = named.length > 0 ? named : asked === undefined ? ["weights"] : every;
   const plan: AuditPlan = {
     pair,
+    parts,
     blocks: parseBlocks(options.blocks, config.blocks),
     matrices: parseMatrices(options.matrices, [...layerMatrices(config, 1).keys()], config.family),
     engine: engineSource({ device: "cpu", threads: options.threads }),
     ...asked,
   };
-  // Those asked for; without a flag all that the pair, and the prompts where there are some, allow.
-  const named = (Object.keys(AUDIT_PARTS) as AuditPartName[]).filter((part) => options[part]);
-  const parts: AuditPartName[] =
-    named.length > 0 ? named : asked === undefined ? ["weights"] : ["weights", "behaviour"];
   const stages = parts.flatMap((part): Stage[] => AUDIT_PARTS[part].stages(plan));
   const runFolder = join(options.runs, runName(options.name ?? pair.tuned.name));
 
@@ -123,7 +131,7 @@ async function audit(
     io.err(
       `nullscope: this audit takes about ${formatCount(found.estimateBytes / 2 ** 20)} MiB of memory at its peak and ${formatCount(freemem() / 2 ** 20)} MiB are free; it may become slow.\n`,
     );
-  await runToEnd(stages, runFolder, configText(plan, parts, options), options.json === true, io, {
+  await runToEnd(stages, runFolder, configText(plan, options), options.json === true, io, {
     answer: printAnswer,
   });
 }
@@ -142,8 +150,7 @@ function introduction({ pair, prompts }: AuditPlan, described: readonly string[]
 
 /** `config.yaml` of an audit: what was compared, by fingerprint and by path, and what was asked. */
 function configText(
-  { pair, blocks, matrices, prompts, behaviour }: AuditPlan,
-  parts: readonly string[],
+  { pair, parts, blocks, matrices, prompts, activations, behaviour }: AuditPlan,
   { threads, prompts: promptFile, system }: AuditOptions,
 ): string {
   const member = ({ checkpoint, fingerprint, name }: AuditPair["base"]) => ({
@@ -168,6 +175,7 @@ function configText(
         ...(system !== undefined && { system }),
       },
     }),
+    ...(activations !== undefined && { activations: { ...activations, alphas: [...activations.alphas] } }),
     ...(behaviour !== undefined && {
       behaviour: {
         tokens: behaviour.tokens,

@@ -7,10 +7,12 @@ import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
 import { activationSpaceFigures } from "./figures/activationSpace.js";
 import { attackFigure } from "./figures/attacks.js";
+import { directionFigure, generatedClustersFigure, pathByBlockFigure } from "./figures/auditActivations.js";
 import { columnSpaceFigures } from "./figures/columnSpace.js";
 import { behaviourDynamics, clusterDynamics } from "./figures/dynamics.js";
 import { interventionFigures } from "./figures/interventions.js";
 import { jailbreakFigure } from "./figures/jailbreaks.js";
+import { layerOverlapFigure } from "./figures/layerOverlap.js";
 import { overlapFigures } from "./figures/overlap.js";
 import { patchingFigure } from "./figures/patching.js";
 import { probesFigure } from "./figures/probes.js";
@@ -22,6 +24,7 @@ import { jailbreakTauFigure, tauFigure } from "./figures/tau.js";
 import { tauOutcomesFigure } from "./figures/tauOutcomes.js";
 import { trainingFigure } from "./figures/training.js";
 import { twinFigures } from "./figures/twins.js";
+import { weightsFigures } from "./figures/weights.js";
 import { filterForm } from "./filters.js";
 import { type Html, html } from "./html.js";
 import { figureMarkup, renderPage, type Section } from "./page.js";
@@ -30,6 +33,7 @@ import { type Drawn, digestOf, remembered } from "./remembered.js";
 import { checkReport, REPORT_MANIFEST, writeReportManifest } from "./reportFiles.js";
 import { distinct, plainCheckpoints, select } from "./rows.js";
 import { attackOrderSection } from "./sections/attackOrder.js";
+import { auditHeadline, auditLede, auditOf } from "./sections/audit.js";
 import { behaviourSection } from "./sections/behaviour.js";
 import { claimsSection } from "./sections/claims.js";
 import { examplesSection } from "./sections/examples.js";
@@ -87,23 +91,35 @@ const DRAWINGS = {
   jailbreaks: [["behaviour"], (rows) => present([jailbreakFigure(rows)])],
   attacks: [["attacks"], (rows) => present([attackFigure(rows)])],
   clusters: [
-    ["clusters"],
-    (rows) => present([tauFigure(rows), ...twinFigures(rows), jailbreakTauFigure(rows), tauOutcomesFigure(rows)]),
+    ["clusters", "clusters-generated"],
+    (rows) =>
+      present([
+        tauFigure(rows),
+        ...twinFigures(rows),
+        generatedClustersFigure(rows),
+        jailbreakTauFigure(rows),
+        tauOutcomesFigure(rows),
+      ]),
   ],
   spectra: [["clusters"], spectraFigures],
   columnSpace: [["column-space"], columnSpaceFigures],
   activationSpace: [["activation-space"], activationSpaceFigures],
   rowSpace: [["row-space"], rowSpaceFigures],
   sensitivity: [["sensitivity"], sensitivityFigures],
-  interventions: [["interventions"], interventionFigures],
+  interventions: [
+    ["interventions", "alpha-path"],
+    (rows) => [...interventionFigures(rows), ...present([pathByBlockFigure(rows)])],
+  ],
   dynamics: [
     ["behaviour", "clusters", "training"],
     (rows) => present([behaviourDynamics(rows), clusterDynamics(rows)]),
   ],
-  refusalDirection: [["refusal-direction"], (rows) => present([refusalDirectionFigure(rows)])],
+  refusalDirection: [["refusal-direction"], (rows) => present([refusalDirectionFigure(rows), directionFigure(rows)])],
   probes: [["probes"], (rows) => present([probesFigure(rows)])],
   patching: [["patching"], (rows) => present([patchingFigure(rows)])],
   overlap: [["overlap"], overlapFigures],
+  weights: [["weights"], weightsFigures],
+  layerOverlap: [["overlap"], (rows) => present([layerOverlapFigure(rows)])],
   training: [["training"], (rows) => present([trainingFigure(rows)])],
 } as const satisfies Record<string, readonly [readonly string[], (rows: readonly ResultRow[]) => readonly Figure[]]>;
 
@@ -147,7 +163,7 @@ function reportPage(run: RunData, figures: Figures): string {
   const strongest = answers(run.rows).flatMap((answer) => answer.strongest?.set ?? []);
   const open = new Set(["safe", "unsafe", ...strongest]);
   const firstProjection = figures.rowSpace.figures.find(({ id }) => id.includes("-block-"));
-  const sections: Section[] = [
+  const sections: PossibleSection[] = [
     section("claims", "Claims", claimsSection(run.claims), "claims"),
     section("behaviour", "Behaviour", behaviourSection(run.rows), "behaviour"),
     section(
@@ -162,6 +178,13 @@ function reportPage(run: RunData, figures: Figures): string {
       "Clusters in activation space",
       joined([show(figures.clusters), fold(figures.spectra, (_, i) => i === 0)]),
       "clusters",
+    ),
+    section(
+      "weights",
+      "Weights: how much changed",
+      fold(figures.weights, () => true),
+      "weights",
+      AUDITS_ONLY,
     ),
     section(
       "column-space",
@@ -193,6 +216,7 @@ function reportPage(run: RunData, figures: Figures): string {
       fold(figures.overlap, (_, i) => i === 0),
       "overlap",
     ),
+    section("layer-overlap", "Overlap across blocks", show(figures.layerOverlap), "overlap", AUDITS_ONLY),
     section("samples", "Samples", examplesSection(run.examples, open), "examples"),
     section("training", "Training", show(figures.training), "training"),
     {
@@ -205,20 +229,33 @@ function reportPage(run: RunData, figures: Figures): string {
     },
     { id: "time", title: "Time", content: timesSection(run.times) },
   ];
+  const audit = auditOf(run.config);
   return renderPage({
     run: run.name,
-    lede: lede(run),
-    headline: headline(run.rows),
+    lede: audit === undefined ? lede(run) : auditLede(audit),
+    headline: audit === undefined ? headline(run.rows) : auditHeadline(run.rows),
     filters: filterForm(run.rows),
-    sections,
+    // A study says what it lacks; an audit has only the sections of what it measured.
+    sections: sections.filter(({ absent }) => absent === undefined || (absent === "said" && audit === undefined)),
   });
 }
 
+/** A section, and where there is nothing to fill it with whether a study says so. */
+type PossibleSection = Section & { readonly absent?: "said" | "passed over" };
+const AUDITS_ONLY = "passed over";
+
 /** A section, or one line in its place that says what the run does not hold. */
-function section(id: string, title: string, content: Html | undefined, missing: string): Section {
+function section(
+  id: string,
+  title: string,
+  content: Html | undefined,
+  missing: string,
+  absent: "said" | "passed over" = "said",
+): PossibleSection {
   return {
     id,
     title,
+    ...(content === undefined && { absent }),
     content:
       content ?? html`<p class="absent">This run holds no rows of “${missing}”, so this section is left out.</p>`,
   };

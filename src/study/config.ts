@@ -194,7 +194,7 @@ export const studySchema = z.strictObject({
   /** Where programs run. `auto`: WebGPU where there is a graphics adapter, else the CPU. */
   device: z.enum(["cpu", "webgpu", "cuda", "auto"]),
   threads: positive(1024),
-  /** Steps of training between two states that a killed study goes on from; `auto`: about ten seconds' worth. No result depends on it. */
+  /** Steps of training between two states that a killed study goes on from; `auto`: so many that saving takes about a hundredth of the time. No result depends on it. */
   saveSteps: z.union([positive(MAX_STEPS), z.literal("auto")]).default("auto"),
 });
 

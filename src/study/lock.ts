@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../errors.js";
 import { errorCode, type FileSystem } from "./fileSystem.js";
+import { sha256 } from "./manifest.js";
 
 const holderSchema = z.object({
   pid: z.int().min(1),
@@ -27,7 +28,6 @@ export async function lockRun(
   now: Date = new Date(),
   processes: Processes = systemProcesses,
 ): Promise<Release> {
-  const path = join(runFolder, "lock.json");
   const own: Holder = {
     pid: process.pid,
     host: hostname(),
@@ -35,59 +35,57 @@ export async function lockRun(
     processStart: await processes.start(process.pid),
   };
   const text = new TextEncoder().encode(`${JSON.stringify(own)}\n`);
-  // Written aside, made durable and linked into place, so that nobody ever reads half a lock, not even after a power cut.
-  const aside = `${path}.${own.host}-${own.pid}.tmp`;
-  try {
-    for (let tries = 0; tries < 3; tries++) {
-      try {
-        // A dead process of our number may have left it, as a second name of its lock: writing into it would write into that.
-        await files.remove(aside);
-        await files.write(aside, text);
-        await files.sync(aside);
-        await files.link(aside, path);
-        return async () => {
-          if (sameBytes(await files.read(path).catch(() => undefined), text)) await files.remove(path);
-        };
-      } catch (error) {
-        // ENOENT: the holder took our file for a dead process's leftover.
-        if (errorCode(error) !== "EEXIST" && !(errorCode(error) === "ENOENT" && tries < 2)) throw error;
-      }
-      await removeStale(files, path, `${path}.${own.host}-${own.pid}.stale.tmp`, runFolder, processes);
-    }
-    throw new UserError(
-      `The run ${runFolder} is being taken by another process at this moment; wait for it or choose another --name.`,
-    );
-  } finally {
-    await files.remove(aside);
-  }
-}
+  const asideOf = (path: string) => `${path}.${own.host}-${own.pid}.tmp`;
 
-/** Removes the lock at `path` if its holder is dead; throws if the holder may live. */
-async function removeStale(
-  files: FileSystem,
-  path: string,
-  moved: string,
-  runFolder: string,
-  processes: Processes,
-): Promise<void> {
-  const seen = await files.read(path).catch(() => undefined);
-  if (seen === undefined) return; // given back meanwhile
-  const holder = parseHolder(seen);
-  if (holder === undefined)
-    throw new UserError(`${path} is not a lock that can be read; remove it if no other process works on this run.`);
-  if (holder.host !== hostname() || (await lives(holder, processes)))
-    throw new UserError(
-      `The run ${runFolder} is in use by process ${holder.pid} on ${holder.host} since ${holder.since}; wait for it or choose another --name${holder.host === hostname() ? "" : `, and remove ${path} if that process is gone`}.`,
-    );
-  // Two processes may find the same dead lock. Moving it aside shows which lock was really removed; a fresh one goes back.
-  try {
-    await files.rename(path, moved);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return;
-    throw error;
-  }
-  if (!sameBytes(await files.read(moved), seen)) await files.link(moved, path).catch(() => {});
-  await files.remove(moved);
+  const take = async (path: string): Promise<Release> => {
+    // Written aside, made durable and linked into place, so that nobody ever reads half a lock, not even after a power cut.
+    const aside = asideOf(path);
+    try {
+      for (let tries = 0; tries < 3; tries++) {
+        try {
+          // A dead process of our number may have left it, as a second name of its lock: writing into it would write into that.
+          await files.remove(aside);
+          await files.write(aside, text);
+          await files.sync(aside);
+          await files.link(aside, path);
+          return async () => {
+            if (sameBytes(await files.read(path).catch(() => undefined), text)) await files.remove(path);
+          };
+        } catch (error) {
+          // ENOENT: the holder took our file for a dead process's leftover.
+          if (errorCode(error) !== "EEXIST" && !(errorCode(error) === "ENOENT" && tries < 2)) throw error;
+        }
+        await removeStale(path);
+      }
+      throw new UserError(
+        `The run ${runFolder} is being taken by another process at this moment; wait for it or choose another --name.`,
+      );
+    } finally {
+      await files.remove(aside);
+    }
+  };
+
+  /** Removes the lock at `path` if its holder is dead; throws if the holder may live. */
+  const removeStale = async (path: string): Promise<void> => {
+    const seen = await files.read(path).catch(() => undefined);
+    if (seen === undefined) return; // given back meanwhile
+    const holder = parseHolder(seen);
+    if (holder === undefined)
+      throw new UserError(`${path} is not a lock that can be read; remove it if no other process works on this run.`);
+    if (holder.host !== hostname() || (await lives(holder, processes)))
+      throw new UserError(
+        `The run ${runFolder} is in use by process ${holder.pid} on ${holder.host} since ${holder.since}; wait for it or choose another --name${holder.host === hostname() ? "" : `, and remove ${path} if that process is gone`}.`,
+      );
+    // Several may find the same dead lock, and the slow ones must not remove the lock of the quick one: to remove this very lock takes a lock of its own.
+    const release = await take(`${path}.${sha256(seen).slice(0, 12)}.tmp`);
+    try {
+      if (sameBytes(await files.read(path).catch(() => undefined), seen)) await files.remove(path);
+    } finally {
+      await release();
+    }
+  };
+
+  return take(join(runFolder, "lock.json"));
 }
 
 function parseHolder(bytes: Uint8Array): Holder | undefined {

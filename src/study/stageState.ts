@@ -43,6 +43,12 @@ const stateSchema = z.strictObject({
 /** `state.json`: which step of which stage, and the hash of every file of the state. */
 type StateManifest = z.infer<typeof stateSchema>;
 
+/** The text of `state.json`, sealed with its own hash. */
+export function sealState(fields: Omit<StateManifest, "schema" | "sha256">): string {
+  const unsealed = { ...fields, schema: "nullscope/state@1" } as const;
+  return `${JSON.stringify({ ...unsealed, sha256: sha256(canonicalJson(unsealed as JsonValue)) }, null, 2)}\n`;
+}
+
 /** Whose state it is. */
 export interface StateOwner {
   /** Where the stage will lie when it is finished. */
@@ -105,9 +111,7 @@ export async function saveState(
     for (const [index, output] of (await listOutputs(files, owner.attemptFolder)).files.entries())
       await put(`output-${index}`, await files.read(join(owner.attemptFolder, output)), output);
     const { identity, attempt, versions } = owner;
-    const unsealed = { schema: "nullscope/state@1", identity, attempt, step, versions, note, files: written } as const;
-    const seal = sha256(canonicalJson(unsealed as JsonValue));
-    const text = `${JSON.stringify({ ...unsealed, sha256: seal }, null, 2)}\n`;
+    const text = sealState({ identity, attempt, step, versions, note: note as StateManifest["note"], files: written });
     await files.write(join(aside, STATE), new TextEncoder().encode(text));
     await files.sync(join(aside, STATE));
     await files.sync(aside);

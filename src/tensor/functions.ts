@@ -20,8 +20,9 @@ import { logSoftmax, normalize, softmax } from "./operations/normalization.js";
 import { mean, sum } from "./operations/reduction.js";
 import type { Tensor } from "./tensor.js";
 
-const GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
-const GELU_CUBIC = 0.044715;
+/** 2u = x (GELU_SCALE + GELU_SCALE GELU_CUBIC x²). */
+export const GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
+export const GELU_CUBIC = 0.044715;
 
 /**
  * GELU, tanh approximation: x/2 (1 + tanh u), u = sqrt(2/pi)(x + 0.044715 x³). Hendrycks & Gimpel 2016; PyTorch's `gelu(approximate="tanh")`.

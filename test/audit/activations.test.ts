@@ -210,11 +210,11 @@ describe("the pair with planted changes", () => {
       });
       const found = await rowsOf(`clusters ${model.name} block 3`);
       for (const { metric, set, value, n } of wanted) {
-        const row = found.find((one) => one.metric === metric && one.set === set && one.index === 1)!;
-        expect(row).toMatchObject({ measure: "clusters", checkpoint: model.name, block: 3, n });
+        const row = found.find((one) => one.measure === "clusters" && one.metric === metric && one.set === set)!;
+        expect(row).toMatchObject({ checkpoint: model.name, block: 3, index: 1, n });
         expect(row.value).toBeCloseTo(value, 6);
       }
-      expect(found.some(({ index, metric }) => index === 2 && metric === "auc")).toBe(true);
+      expect(found.some(({ measure, metric }) => measure === "clusters-generated" && metric === "auc")).toBe(true);
     }
   });
 
@@ -223,11 +223,18 @@ describe("the pair with planted changes", () => {
       [0, base],
       [1, tuned],
     ] as const) {
-      const own = await rowsOf(`clusters ${model.name} block 2`);
-      const path = await rowsOf(`clusters ${tuned.name} alpha ${alpha} block 2`);
-      for (const row of path) {
-        expect(row).toMatchObject({ measure: "interventions", checkpoint: tuned.name, alpha, index: 1 });
-        expect(row.value).toBe(own.find((one) => one.metric === row.metric && one.index === 1)!.value);
+      for (const block of [2, 4]) {
+        const own = await rowsOf(`clusters ${model.name} block ${block}`);
+        const path = await rowsOf(`path ${tuned.name} alpha ${alpha} block ${block}`);
+        for (const row of path) {
+          expect(row).toMatchObject({ checkpoint: tuned.name, alpha });
+          const same = own.find((one) => one.measure === "clusters" && one.metric === row.metric)!;
+          expect(row.value).toBe(same.value);
+        }
+        const ofStudy = path.filter(({ measure }) => measure === "interventions");
+        expect(ofStudy.map(({ metric }) => metric)).toEqual(
+          block === 4 ? ["separation", "auc", "cosine-auc", "fisher"] : [],
+        );
       }
     }
     const half = pathModel(base, tuned, 0.5);
@@ -327,7 +334,7 @@ test("prompts that no model could read are refused by their number", () => {
   expect(() => promptChunks(prompts.slice(0, 6), config, 64)).toThrow(/3 prompts in the set safe; at least 8/);
 });
 
-test("200 prompts of 40 tokens through the 7B shape: under 4 GiB, however many prompts there are", () => {
+test("200 prompts of 40 tokens through the 7B shape: under 4 GiB, and hardly more for ten times as many", () => {
   const llama7b = {
     ...{ family: "llama", vocabulary: 32000, context: 4096, width: 4096, blocks: 32, heads: 32, keyValueHeads: 32 },
     ...{ headWidth: 128, mlp: 11008, epsilon: 1e-5, rope: { theta: 10000, scaling: null }, tied: false },
@@ -345,6 +352,6 @@ test("200 prompts of 40 tokens through the 7B shape: under 4 GiB, however many p
     });
   };
   expect(peakOf(200).peak).toBeLessThan(4 * 2 ** 30);
-  expect(peakOf(2000).peak).toBe(peakOf(200).peak);
+  expect(peakOf(2000).peak).toBeLessThan(1.2 * peakOf(200).peak);
   expect(peakOf(200).weights).toBe(4 * (4 * 4096 ** 2 + 3 * 4096 * 11008 + 2 * 4096));
 });

@@ -114,10 +114,22 @@ describe.each([
   });
 });
 
-test("the report stands on an audit's rows alone", () => {
+test("the report of an audit has the sections of what it measured and no others", () => {
   const page = readFileSync(join(scratch, "runs/a_llama2_tuned/report.html"), "utf8");
-  expect(page).toContain("column-space-mlp-gate");
-  expect(page).toContain("a_llama2_tuned");
+  const sections = [...page.matchAll(/<h2 id="([a-z-]+)"/g)].map((found) => found[1]);
+  expect(sections).toEqual(["weights", "column-space", "layer-overlap", "run", "time"]);
+  expect(page).toContain("What tuning changed between a_llama2 and a_llama2_tuned (llama, 4 blocks, width 64)");
+  expect(page).not.toContain('class="absent"');
+  // The planted changes of the second and fourth block leave the column space, those of the others do not.
+  expect(page).toMatch(/mlp\.gate<\/th>.{0,400}2 of 4/s);
+  for (const figure of [
+    "weights-spectra",
+    "weights-energy-ranks",
+    "column-space-mlp-gate",
+    "column-space-all",
+    "layer-overlap",
+  ])
+    expect(existsSync(join(scratch, `runs/a_llama2_tuned/figures/${figure}.png`))).toBe(true);
 });
 
 test("a change planted in GPT-2, whose matrices are stored the other way and three in one, is found in its own matrix", async () => {

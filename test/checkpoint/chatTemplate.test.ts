@@ -36,6 +36,17 @@ describe("a chat template", () => {
     );
   });
 
+  it("is cut after a begun answer, for the model to go on with", async () => {
+    const begun: ChatMessage[] = [...user, { role: "assistant", content: "Sure:" }];
+    expect(await render(llama2ChatTemplate, begun)).toBe("<s>[INST] Who won? [/INST] Sure:");
+    expect(await render(llama3ChatTemplate, begun)).toBe(
+      "<s><|start_header_id|>user<|end_header_id|>\n\nWho won?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nSure:",
+    );
+    await expect(render("{{ messages[1].content | upper }}", begun)).rejects.toThrow(
+      /does not repeat the beginning of the answer/,
+    );
+  });
+
   it("may refuse a conversation, in its own words", async () => {
     const turns: ChatMessage[] = [{ role: "assistant", content: "x" }];
     await expect(render(llama2ChatTemplate, turns)).rejects.toThrow(

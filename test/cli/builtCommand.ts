@@ -10,14 +10,15 @@ export const command = fileURLToPath(new URL("../../dist/cli/main.js", import.me
 export function studyWords(name: string, ...more: readonly string[]): string[] {
   const changes = [
     "world=tiny.json",
-    "pretrain={steps: 400, warmup: 5, batch: 32}",
-    "tune={steps: 200, methods: [dpo]}",
+    "model={width: 16, blocks: 1, heads: 2, mlp: 32, residual: pre-ln}",
+    "pretrain={steps: 1000, warmup: 5, batch: 8}",
+    "tune={steps: 20, batch: 8, methods: [dpo]}",
     "measures=[behaviour]",
     "attacks.run=[]",
     "interventions.run=[]",
     "tune.rates.small=null",
     "tune.controls.methods=[]",
-    "tune.dynamics.fractions=[0.02, 0.5]",
+    "tune.dynamics.fractions=[0.5]",
     "evaluate={samples: 20, dynamicsSamples: 8, batch: 10}",
   ];
   return ["study", "smoke", "--name", name, ...changes.flatMap((change) => ["--set", change]), ...more];

@@ -182,14 +182,14 @@ function label(operation: string): string {
     .replace(/ run$/, " the run's folder")
     .replace(stageFolderName(world), "WORLD")
     .replace(stageFolderName(training), "TRAINING")
-    .replace(/(lock\.json|config\.yaml)\.[^/ ]+-\d+(\.stale)?\.tmp$/, "$1.HOST-PID$2.tmp");
+    .replace(/(lock\.json|config\.yaml)\.[^/ ]+-\d+\.tmp$/, "$1.HOST-PID.tmp");
 }
 
 /** One row of the matrix: a fault at operation `at` of a run that begins as `begin` makes its folder. */
 async function faultsAt(at: number, operation: string, begin: () => Promise<string>): Promise<string[]> {
   const cells: string[] = [];
   // What only looks leaves the disk as the operation before it left it.
-  const looks = /^(list|kind|read) /.test(operation);
+  const looks = /^(list|kind|read|digest|stamp) /.test(operation);
   if (looks) cells.push(...CRASHES.map(() => '"'));
   for (const crashed of looks ? [] : CRASHES) {
     const folder = await begin();

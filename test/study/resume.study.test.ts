@@ -15,6 +15,7 @@ import { type Stage, stageIdentity } from "../../src/study/stage.js";
 import { stageFolder } from "../../src/study/store.js";
 import { RECIPES } from "../../src/train/index.js";
 import { tinyWorld } from "../cli/tinyWorld.js";
+import { madeTable } from "../madeTable.js";
 import { unsyncedFileSystem } from "./faultyFileSystem.js";
 
 /** Training is cut off at every boundary between two of these many steps. */
@@ -71,7 +72,13 @@ async function bytesOf(runFolder: string, stage: Stage): Promise<Record<string, 
 const leftovers = async (runFolder: string) =>
   (await readdir(join(runFolder, "stages"))).filter((name) => name.startsWith("."));
 
-describe.each([1, 2])("with %i threads", (threads) => {
+const THREADS = [1, 2];
+/** Of each training, by threads: the bytes of an undisturbed run, and how often it was cut off and ended in them. */
+const met = new Map<string, Map<number, { bytes: Record<string, string>; killed: number; stopped: number }>>(
+  TRAININGS.map((name) => [name, new Map()]),
+);
+
+describe.each(THREADS)("with %i threads", (threads) => {
   let runFolder: string;
   let plain: Map<string, Stage>;
   let saving: Map<string, Stage>;
@@ -84,7 +91,10 @@ describe.each([1, 2])("with %i threads", (threads) => {
     saving = await trainings(await configOf(threads, 1), engine);
     const summary = await runStudy([...plain.values()], { runFolder, files: unsyncedFileSystem });
     expect(summary.diverged).toEqual([]);
-    for (const [name, stage] of plain) whole.set(name, await bytesOf(runFolder, stage));
+    for (const [name, stage] of plain) {
+      whole.set(name, await bytesOf(runFolder, stage));
+      met.get(name)!.set(threads, { bytes: whole.get(name)!, killed: 0, stopped: 0 });
+    }
   });
 
   test("saving is no part of a stage's identity", () => {
@@ -128,6 +138,7 @@ describe.each([1, 2])("with %i threads", (threads) => {
       expect(events.filter((event) => event.type === "resumed")).toMatchObject([{ step }]);
       expect(events.find((event) => event.type === "progress")).toMatchObject({ step: step + 1 });
       expect(await bytesOf(runFolder, stage)).toEqual(whole.get(name));
+      met.get(name)!.get(threads)!.killed++;
     }
     await rm(aside, { recursive: true });
     expect(await leftovers(runFolder)).toEqual([]);
@@ -161,6 +172,17 @@ describe.each([1, 2])("with %i threads", (threads) => {
       expect(await runUntil(() => true)).toEqual({ interrupted: true, resumed: step === 1 ? [] : [step - 1] });
     await runUntil(() => false);
     expect(await bytesOf(runFolder, stage)).toEqual(whole.get(name));
+    met.get(name)!.get(threads)!.stopped += BOUNDARIES.length;
     expect(await leftovers(runFolder)).toEqual([]);
   });
+});
+
+test("the table of boundaries; one thread and two give the same bytes", async () => {
+  const rows = [...met].map(([name, byThreads]) => {
+    const [one, two] = THREADS.map((threads) => byThreads.get(threads)!);
+    expect(two!.bytes).toEqual(one!.bytes);
+    return [name, ...[one!, two!].flatMap(({ killed, stopped }) => [String(killed), String(stopped)]), "the same"];
+  });
+  const head = ["training", ...THREADS.flatMap((n) => [`killed, threads ${n}`, `stopped, threads ${n}`]), "sha256"];
+  await madeTable("docs/reliability.md", "boundaries", [head, ...rows]);
 });

@@ -1,3 +1,4 @@
+import { fromBinary } from "@bufbuild/protobuf";
 import { afterAll, describe, expect, test } from "vitest";
 import {
   add,
@@ -5,19 +6,23 @@ import {
   concat,
   emitOnnx,
   gather,
+  gelu,
   gradients,
   linear,
   matmul,
   mul,
+  type Program,
   program,
   reshape,
   ShapeError,
+  sigmoid,
   slice,
   softmax,
   sum,
   type Tensor,
   where,
 } from "../../src/tensor/index.js";
+import { ModelProtoSchema } from "../../src/tensor/onnx/onnx_pb.js";
 import { cpuEngine } from "../engines.js";
 import { maxDifference } from "../numbers.js";
 
@@ -202,4 +207,31 @@ test("numbers below the smallest normal one count as 0: a masked key has no weig
   const { pattern, tiny } = await compiled.run({ scores: Float32Array.of(0.5, 0.5, -1e9) });
   expect([...(pattern as Float32Array)]).toEqual([0.5, 0.5, 0]);
   expect(tiny[0]).toBe(0);
+});
+
+describe("GELU", () => {
+  const points = Float32Array.from({ length: 4001 }, (_, i) => -10 + i / 200);
+  const build = (dtype: "float32" | "float64", withGradient: boolean) =>
+    program<string, string>("gelu", { x: { shape: [points.length], dtype } }, ({ x }) => {
+      const y = gelu(x!);
+      return withGradient ? { y, slope: gradients(sum(y), [x!])[0]! } : { y };
+    });
+  const operators = (one: Program) =>
+    fromBinary(ModelProtoSchema, emitOnnx(one, { device: "cpu" })).graph!.node.map(({ opType }) => opType);
+
+  test("is one operator where only its value is asked for, the same number to 2e-6", async () => {
+    expect(operators(build("float32", false))).toContain("FastGelu");
+    expect(operators(build("float64", false))).not.toContain("FastGelu");
+    expect(operators(build("float32", true))).not.toContain("FastGelu");
+    const { y } = await (await engine.compile(build("float32", false))).run({ x: points });
+    const exact = await (await engine.compile(build("float64", false))).run({ x: Float64Array.from(points) });
+    expect(maxDifference(y as Float32Array, exact.y as Float64Array)).toBeLessThan(2e-6);
+  });
+
+  test("another slope or another cubic is not taken for it", () => {
+    const alike = program("alike", { x: { shape: [3], dtype: "float32" } }, ({ x }) => ({
+      y: mul(x, sigmoid(mul(x, add(mul(mul(x, x), 0.07), 1.59)))),
+    }));
+    expect(operators(alike)).not.toContain("FastGelu");
+  });
 });

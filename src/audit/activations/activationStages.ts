@@ -2,7 +2,13 @@ import type { MatrixName } from "../../checkpoint/matrices.js";
 import type { EngineSource } from "../../study/engines.js";
 import type { Stage } from "../../study/stage.js";
 import type { FloatDType } from "../../tensor/index.js";
-import { activationSpaceStage, clustersStage, refusalDirectionStage, sensitivityStage } from "./measureStages.js";
+import {
+  activationSpaceStage,
+  alphaPathStage,
+  clustersStage,
+  refusalDirectionStage,
+  sensitivityStage,
+} from "./measureStages.js";
 import { type AuditModel, blockBuffers, pathModel } from "./model.js";
 import type { PromptChunks } from "./promptChunks.js";
 import { rowSpaceStage } from "./rowSpaceStage.js";
@@ -116,7 +122,12 @@ export function activationStages(options: ActivationOptions): Stage[] {
   for (const alpha of alphas) {
     const model = pathModel(base, tuned, alpha);
     const own = alpha === 0 ? before : alpha === 1 ? after : modelStream(streams, model);
-    for (const layer of blocks) stages.push(clustersStage(streams, model, layer, [own.forward(layer)]));
+    for (const layer of blocks)
+      stages.push(
+        alphaPathStage(streams, { ...model, alpha }, layer, {
+          ...{ kept: own.forward(layer), last: layer === blocks.at(-1) },
+        }),
+      );
   }
   return stages;
 }

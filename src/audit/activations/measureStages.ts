@@ -25,10 +25,7 @@ import type { AuditModel, Floats } from "./model.js";
 import { outsideShare, sampleSpan } from "./sampleSpan.js";
 import { modelTitle, type Streams, streamConfig } from "./streamStages.js";
 
-/** The positions at which activations were kept: 1 the last prompt token, which predicts the first generated one; 2 the first generated token. Column `index`. */
-export const POSITIONS = ["last prompt token", "first generated token"] as const;
-
-/** The stages that kept a block's activations, by position; the second may be absent. */
+/** The stages that kept a block's activations: at the last prompt token, which predicts the first generated one, and at the first generated token. */
 export type Kept = readonly [Stage] | readonly [Stage, Stage];
 
 /** Directions that are measured one by one. */
@@ -52,48 +49,77 @@ export function bySet({ prompts: { prompts } }: Streams, data: Floats): Record<s
   );
 }
 
-/** Columns that a model's rows have in common. Along the path W + alpha dW they belong to the measure `interventions`. */
-function columnsOf({ name, alpha }: AuditModel, measure: string, block: number) {
-  return alpha === undefined
-    ? ({ measure, checkpoint: name, block } as const)
-    : ({ measure: "interventions", checkpoint: name, block, alpha } as const);
-}
-
 /** Of the path, the scale-free numbers and the separation: norms of the activations change with alpha. */
 const PATH_METRICS = new Set(["separation", "auc", "cosine-auc", "fisher"]);
 
-/** Measure 1 of one model in one block, at each position: tau, its twins and the shares of the covariances. Method §3.1. */
+/**
+ * Measure 1 of one model in one block: tau, its twins and the shares of the covariances. Method §3.1. At the last prompt token (q = 1) rows of `clusters`, at the first
+ * generated one of `clusters-generated`.
+ */
 export function clustersStage(streams: Streams, model: AuditModel, layer: number, kept: Kept): Stage {
   return {
     kind: "audit-clusters",
-    name: `clusters ${modelTitle(model)} block ${layer}`,
+    name: `clusters ${model.name} block ${layer}`,
     version: 1,
-    config: {
-      ...(streamConfig(streams, model, layer) as object),
-      checkpoint: model.name,
-      ...(model.alpha !== undefined && { alpha: model.alpha }),
-    },
+    config: { ...(streamConfig(streams, model, layer) as object), checkpoint: model.name },
     inputs: [...kept],
     run: async (context) => {
       const rows: ResultRow[] = [];
-      for (const [index, stage] of kept.entries()) {
-        const columns = { ...columnsOf(model, "clusters", layer), index: index + 1 };
-        const { safe, unsafe, ...others } = bySet(streams, (await readKept(context.input(stage))).activation);
-        const random = seeded(`bootstrap audit clusters ${model.name}`, layer * POSITIONS.length + index);
-        const values = clusters({ safe: safe!, unsafe: unsafe!, branches: BRANCHES, others, random });
-        for (const value of values)
-          if (model.alpha === undefined || PATH_METRICS.has(value.metric)) rows.push({ ...columns, ...value });
-        if (model.alpha !== undefined) continue;
-        for (const [set, vectors] of [
-          ["safe", safe!],
-          ["unsafe", unsafe!],
-        ] as const) {
-          const n = rowsOf(vectors);
-          const value = firstShare(covarianceSpectrum(vectors));
-          rows.push({ ...columns, metric: "sigma1-share", set, value, n, chance: firstShareOfNoise(n, vectors.width) });
+      for (const [position, stage] of kept.entries()) {
+        const columns = { ...MEASURES[position]!, checkpoint: model.name, block: layer };
+        const sets = bySet(streams, (await readKept(context.input(stage))).activation);
+        rows.push(...clusterValues(sets, model, layer, position).map((value) => ({ ...columns, ...value })));
+        for (const set of CLASSES) {
+          const n = rowsOf(sets[set]!);
+          const value = firstShare(covarianceSpectrum(sets[set]!));
+          rows.push({
+            ...columns,
+            metric: "sigma1-share",
+            set,
+            value,
+            n,
+            chance: firstShareOfNoise(n, sets[set]!.width),
+          });
         }
       }
       await writeRows(context, rows);
+    },
+  };
+}
+
+/** By position. The results contract has q in the index of `clusters`. */
+const MEASURES = [{ measure: "clusters", index: 1 }, { measure: "clusters-generated" }] as const;
+
+function clusterValues(sets: Readonly<Record<string, Vectors>>, model: AuditModel, layer: number, position: number) {
+  const { safe, unsafe, ...others } = sets;
+  const random = seeded(`bootstrap audit clusters ${model.name}`, layer * MEASURES.length + position);
+  return clusters({ safe: safe!, unsafe: unsafe!, branches: BRANCHES, others, random });
+}
+
+/**
+ * The separation, its AUCs and Fisher's criterion of one point of W + alpha dW in one block, at the last prompt token: rows of `alpha-path`, and those of the last
+ * block measured as a study has them, of `interventions`. Method §3.7.
+ */
+export function alphaPathStage(
+  streams: Streams,
+  model: AuditModel & { readonly alpha: number },
+  layer: number,
+  { kept, last }: { readonly kept: Stage; readonly last: boolean },
+): Stage {
+  return {
+    kind: "audit-alpha-path",
+    name: `path ${modelTitle(model)} block ${layer}`,
+    version: 1,
+    config: { ...(streamConfig(streams, model, layer) as object), checkpoint: model.name, alpha: model.alpha, last },
+    inputs: [kept],
+    run: async (context) => {
+      const sets = bySet(streams, (await readKept(context.input(kept))).activation);
+      const values = clusterValues(sets, model, layer, 0).filter(({ metric }) => PATH_METRICS.has(metric));
+      const at = { checkpoint: model.name, alpha: model.alpha };
+      await writeRows(context, [
+        ...values.map((value): ResultRow => ({ measure: "alpha-path", ...at, block: layer, ...value })),
+        ...(last ? values.map((value): ResultRow => ({ measure: "interventions", ...at, ...value })) : []),
+      ]);
     },
   };
 }
@@ -263,13 +289,9 @@ export function sensitivityStage(
 ): Stage {
   return {
     kind: "audit-sensitivity",
-    name: `sensitivity ${modelTitle(model)}`,
+    name: `sensitivity ${model.name}`,
     version: 1,
-    config: {
-      ...(streamConfig(streams, model) as object),
-      checkpoint: model.name,
-      ...(model.alpha !== undefined && { alpha: model.alpha }),
-    },
+    config: { ...(streamConfig(streams, model) as object), checkpoint: model.name },
     inputs: base === undefined ? [own] : [own, base],
     run: async (context) => {
       const read = async (stage: Stage) =>
@@ -279,8 +301,7 @@ export function sensitivityStage(
       for (const [row, { set }] of streams.prompts.prompts.entries()) sets.set(set, [...(sets.get(set) ?? []), row]);
       const rows: ResultRow[] = [];
       for (const [index, [set, members]] of [...sets].entries()) {
-        const { measure, ...rest } = columnsOf(model, "sensitivity", 0);
-        const { block: _, ...columns } = { measure, ...rest, set };
+        const columns = { measure: "sensitivity", checkpoint: model.name, set } as const;
         const random = seeded(`bootstrap audit sensitivity ${model.name}`, index);
         const values = Float64Array.from(members, (row) => norm[row]!);
         const mean_ = (numbers: Float64Array) => ({
@@ -288,7 +309,6 @@ export function sensitivityStage(
           ...bootstrapMeanInterval(numbers, { random }),
         });
         rows.push({ ...columns, metric: "lipschitz", ...mean_(values) });
-        if (model.alpha !== undefined) continue;
         for (const percent of PERCENTS)
           rows.push({
             ...{ ...columns, metric: "lipschitz-quantile", index: percent },

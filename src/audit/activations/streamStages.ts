@@ -1,3 +1,4 @@
+import { UserError } from "../../errors.js";
 import { outerNames } from "../../model/index.js";
 import type { JsonValue } from "../../study/canonicalJson.js";
 import type { EngineSource } from "../../study/engines.js";
@@ -126,6 +127,7 @@ export function forwardStage(streams: Streams, model: AuditModel, layer: number,
         keep(kept, out, chunk, prompts.prompts.length);
         if (!last) await writeChunk(context.folder, "hidden", index, [batch, time, config.width], out.next as Floats);
       });
+      requireFinite(kept, model, layer);
       await writeKept(context.folder, kept, prompts.prompts.length);
     },
   };
@@ -174,6 +176,7 @@ export function nextTokenStage(
           prompts.prompts.length,
         );
       });
+      requireFinite(kept, model, layer);
       await writeKept(context.folder, kept, prompts.prompts.length);
     },
   };
@@ -221,6 +224,15 @@ function emptyKept({ prompts, dtype }: Streams, { config }: AuditModel): KeptAct
     activation: allocateFloats(dtype, count * config.mlp),
     stream: allocateFloats(dtype, count * config.width),
   };
+}
+
+/** @throws UserError where a number is NaN or infinite: every later block would be, and nothing can be said of such activations. */
+function requireFinite(kept: KeptActivations, model: AuditModel, layer: number): void {
+  for (const data of [kept.activation, kept.stream])
+    if (!data.every(Number.isFinite))
+      throw new UserError(
+        `The activations of ${modelTitle(model)} in block ${layer} are not finite; "nullscope checkpoint inspect" tells whether its weights are.`,
+      );
 }
 
 /** A chunk's rows into their places among all prompts. */

@@ -44,11 +44,12 @@ export async function tokenizePrompts(
     } else {
       const messages: ChatMessage[] = [{ role: "user", content: text }];
       if (system !== undefined) messages.unshift({ role: "system", content: system });
+      if (prefix !== undefined) messages.push({ role: "assistant", content: prefix });
       const rendered = await chat.render(messages);
       // Templates may trim the text, and no more: what is measured must be what was asked.
       if (!rendered.includes(text.trim()))
         throw new UserError(`${place}: the chat template does not repeat the prompt as it is; use another template.`);
-      ids = await tokenizer.encodeChecked(rendered + (prefix ?? ""), place);
+      ids = await tokenizer.encodeChecked(rendered, place);
     }
     if (ids.length === 0) throw new UserError(`${place} has no tokens.`);
     if (ids.length > maxTokens)

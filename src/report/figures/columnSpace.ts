@@ -9,8 +9,20 @@ import { distinct, finalRows, nullsOverSeeds, overSeeds, select } from "../rows.
 import { slug } from "../tags.js";
 import { fixed } from "../words.js";
 
-/** Matrices in the paper's order: its W first; others follow by name. */
-const MATRICES = ["mlp.fc", "mlp.proj", "attn.qkv", "attn.proj"];
+/** Matrices in the paper's order: its W first, those of gated MLPs and of attention in their places; others follow by name. */
+const MATRICES = [
+  ...["mlp.fc", "mlp.gate", "mlp.up", "mlp.proj", "mlp.down"],
+  ...["attn.qkv", "attn.q", "attn.k", "attn.v", "attn.proj", "attn.o"],
+];
+
+/** A model with more blocks than this is shown by some of them, evenly spaced from the first to the last. */
+const MOST_PANELS = 9;
+
+/** Blocks that get a panel or a line of their own: all of them, or `most` evenly spaced ones. blocks: ascending. */
+export function shownBlocks(blocks: readonly number[], most = MOST_PANELS): number[] {
+  if (blocks.length <= most) return [...blocks];
+  return Array.from({ length: most }, (_, i) => blocks[Math.round((i * (blocks.length - 1)) / (most - 1))]!);
+}
 
 const NULLS = [
   { suffix: "random", label: "null: random directions", colour: ink("muted"), dash: "1.5 3" },
@@ -47,7 +59,7 @@ function angles(rows: readonly ResultRow[], matrix: string, allRows: readonly Re
     id: `column-space-${slug(matrix).replaceAll(/[^A-Za-z0-9]/g, "-")}`,
     title: `Whether ΔW leaves the column space of W: ${matrix}`,
     description: `Sine of the angle of each left singular direction of the update of ${matrix} to the column space before tuning, one panel for each block, with ${drawn.length} nulls.`,
-    panels: blocks.map((block) => ({
+    panels: shownBlocks(blocks).map((block) => ({
       title: `sin θᵢ · block ${block}`,
       tags: { block },
       rows: select(series, { block }).map(({ chance: _chance, ...r }) => r),

@@ -12,7 +12,7 @@ import { orderMatrices } from "./columnSpace.js";
 
 /** How far two methods write into the same directions: a figure per matrix, a panel per block. */
 export function overlapFigures(allRows: readonly ResultRow[]): Figure[] {
-  const rows = finalRows(select(allRows, { measure: "overlap" })).filter(
+  const rows = finalRows(select(allRows, { measure: "overlap", metric: "principal-angle-cosine" })).filter(
     (r) => r.block !== undefined && r.index !== undefined && r.checkpoint !== undefined && Number.isFinite(r.value),
   );
   return orderMatrices(rows).flatMap((matrix) => overlap(select(rows, { matrix }), matrix) ?? []);

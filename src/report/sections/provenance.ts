@@ -78,6 +78,7 @@ const drawn: ReadonlySet<string> = new Set([
   "probes",
   "patching",
   "overlap",
+  "weights",
 ]);
 
 /** More rows than this would make the page heavy; `results/` beside the page holds all of them. */

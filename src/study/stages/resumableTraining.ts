@@ -77,10 +77,8 @@ function hashOfBatch({ tokens, positions, targets, weights }: Batch): string {
   return hash.digest("hex");
 }
 
-/** At least this long between two states: what a crash costs at most, and no more often than anyone would want. */
-const LEAST_SECONDS = 10;
-/** A state costs about this, and its bytes at this rate: measured with a file system that syncs in earnest, rounded up. */
-const STATE_SECONDS = 0.05;
+/** A state takes about this long, and its bytes at this rate: measured on a busy machine with a disk that syncs in earnest. */
+const STATE_SECONDS = 0.15;
 const STATE_BYTES_PER_SECOND = 100e6;
 /** One second in so many goes into states. */
 const SHARE = 100;
@@ -88,8 +86,8 @@ const SHARE = 100;
 const ACCELERATED = 100;
 
 /**
- * Steps between two states: as the configuration says or, where it says `auto`, so many that they are estimated to take ten seconds at least,
- * and a hundred times as long as saving. A function of the configuration alone, no clock; no result depends on it.
+ * Steps between two states: as the configuration says or, where it says `auto`, so many that they are estimated to take a hundred times as long
+ * as saving. A function of the configuration alone, no clock; no result depends on it.
  */
 export function saveStepsOf(
   { saveSteps, device }: Pick<StudyConfig, "saveSteps" | "device">,
@@ -102,5 +100,5 @@ export function saveStepsOf(
   if (saveSteps !== "auto") return saveSteps;
   const stepSeconds = estimateSeconds / steps / (device === "cpu" ? 1 : ACCELERATED);
   const saveSeconds = STATE_SECONDS + (4 * VECTORS.length * parameters) / STATE_BYTES_PER_SECOND;
-  return Math.ceil(Math.max(LEAST_SECONDS, SHARE * saveSeconds) / stepSeconds);
+  return Math.ceil((SHARE * saveSeconds) / stepSeconds);
 }

@@ -1,3 +1,4 @@
+import { GELU_CUBIC, GELU_SCALE } from "../functions.js";
 import { broadcastShapes, sameShape } from "../shapes.js";
 import { type DType, type OperationKind, sizeOf, type Tensor } from "../tensor.js";
 import { CONTRIB_DOMAIN, type GraphBuilder, onnxDataType, type Target } from "./builder.js";
@@ -39,6 +40,31 @@ const add: Lowering<"add"> = (context, node, operation) => {
     attributes: { transA: Number(inner.transposeA), transB: Number(inner.transposeB), alpha: { float: inner.scale } },
   });
 };
+
+/** x sigmoid(x (b + a x²)) with GELU's a and b as one operator. Where its gradient is asked for too, the gate serves both and stands in the open. */
+const mul: Lowering<"mul"> = (context, node, operation) => {
+  const { graph, name, uses } = context;
+  const [x, gate] = node.inputs as [Tensor, Tensor];
+  const alone = (value: Tensor | undefined, kind: OperationKind) =>
+    value?.operation.kind === kind && uses(value) === 1 ? value.inputs : undefined;
+  const plain = () => binary("Mul")(context, node, operation);
+  if (node.dtype !== "float32" || graph.target.device !== "cpu") return plain();
+  const [inside] = alone(gate, "sigmoid") ?? [];
+  const [sameX, slope] = (inside && alone(inside, "mul")) ?? [];
+  const [curved, b] = (slope && alone(slope, "add")) ?? [];
+  const [xx, a] = (curved && alone(curved, "mul")) ?? [];
+  const squared = xx && alone(xx, "mul");
+  const isGelu =
+    sameX === x && squared?.every((one) => one === x) && near(a, GELU_SCALE * GELU_CUBIC) && near(b, GELU_SCALE);
+  return isGelu ? graph.node("FastGelu", [name(x)], { domain: CONTRIB_DOMAIN }) : plain();
+};
+
+/** Whether a tensor is this number everywhere. */
+function near(value: Tensor | undefined, number: number): boolean {
+  const source = value?.operation.kind === "broadcast" ? value.inputs[0] : value;
+  if (source?.operation.kind !== "constant" || source.operation.data.length !== 1) return false;
+  return Math.abs(Number(source.operation.data[0]) / number - 1) < 1e-6;
+}
 
 /** Gemm's alpha is a float32 attribute: exact for float64 only where the scale is. */
 function exactAlpha({ dtype }: Tensor, scale: number): boolean {
@@ -188,7 +214,7 @@ const lowerings: LoweringTable = {
   },
   add,
   sub: binary("Sub"),
-  mul: binary("Mul"),
+  mul,
   div: binary("Div"),
   maximum: binary("Max"),
   minimum: binary("Min"),

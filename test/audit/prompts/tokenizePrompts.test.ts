@@ -3,7 +3,12 @@ import { parsePromptSet } from "../../../src/audit/prompts/promptSet.js";
 import { tokenizePrompts } from "../../../src/audit/prompts/tokenizePrompts.js";
 import { type ChatTemplate, chatTemplate } from "../../../src/checkpoint/chatTemplate.js";
 import { type Tokenizer, tokenizerFrom } from "../../../src/checkpoint/tokenizer.js";
-import { llama2Tokenizer, llama3ChatTemplate, llama3Tokenizer } from "../../checkpoint/tinyTokenizers.js";
+import {
+  llama2ChatTemplate,
+  llama2Tokenizer,
+  llama3ChatTemplate,
+  llama3Tokenizer,
+} from "../../checkpoint/tinyTokenizers.js";
 
 let llama2: Tokenizer;
 let llama3: Tokenizer;
@@ -39,6 +44,13 @@ describe("prompts as tokens", () => {
     expect([...one!.ids]).toEqual(
       [300, 302, letters("user"), 303, newline, 259, 304, 302, letters("assistant"), 303, newline, 259].flat(),
     );
+  });
+
+  it("begin the answer as the template writes answers: after a space in Llama 2", async () => {
+    const template = chatTemplate(llama2ChatTemplate, { bos_token: "<s>", eos_token: "</s>" });
+    const [one] = await tokenizePrompts(prompts("hello", ', "prefix": "hello"'), { tokenizer: llama2, chat: template });
+    await template.close();
+    expect(one!.ids).toEqual(await llama2.encode("<s>[INST] hello [/INST] hello"));
   });
 
   it.each<[string, string, object, RegExp]>([
