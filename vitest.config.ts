@@ -14,8 +14,8 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/**/*.{e2e,study}.test.ts", "test/**/webgpu.test.ts", "test/slow/**"],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
       // A graphics driver is found by the environment that its process begins with.
@@ -25,7 +25,7 @@ export default defineConfig({
           include: ["test/**/webgpu.test.ts"],
           pool: "forks",
           env: softwareAdapterEnv(),
-          testTimeout: 120_000,
+          testTimeout: 300_000,
         },
       },
       {

@@ -178,7 +178,7 @@ describe.each(["a_llama2", "b_llama3_sharded", "c_llama31_rope", "d2_mistral_sli
             }
           }
       }
-    }, 60_000);
+    });
   },
 );
 
@@ -195,7 +195,7 @@ describe("the pair with planted changes", () => {
     run = join(scratch, "planted");
     stages = activationStages(optionsOf(base, tuned, prompts));
     await runStudy(stages, { runFolder: run });
-  }, 60_000);
+  });
   const rowsOf = async (title: string): Promise<ResultRow[]> => readRows(stageFolder(run, stageNamed(stages, title)));
 
   test("clusters are those of the activations of the whole models", async () => {
@@ -320,7 +320,7 @@ describe("the pair with planted changes", () => {
           expect(await readFile(join(again, "stages", folder, file))).toEqual(
             await readFile(join(run, "stages", folder, file)),
           );
-  }, 60_000);
+  });
 });
 
 test("prompts that no model could read are refused by their number", () => {

@@ -89,7 +89,7 @@ describe("nullscope audit --activations", () => {
       const noise = of({ ...at, metric: "projection" }).slice(3);
       for (const { value } of noise) expect(Math.abs(value)).toBeLessThan(1e-5);
     }
-  }, 60_000);
+  });
 
   test("without --weights there are gains and no projections, and without gradients no sensitivity", async () => {
     const { code } = await audit(

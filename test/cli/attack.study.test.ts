@@ -6,6 +6,7 @@ import { parseSafetensors } from "../../src/checkpoint/safetensors.js";
 import { main } from "../../src/cli/main.js";
 import { openRun } from "../../src/study/openRun.js";
 import type { ResultRow } from "../../src/study/results.js";
+import { sealJson } from "../../src/study/seal.js";
 import { ATTACK_ACTIVATIONS } from "../../src/study/stages/attack.js";
 import { memoryIo } from "./memoryIo.js";
 import { tinyWorld } from "./tinyWorld.js";
@@ -162,7 +163,7 @@ describe("nullscope attack", () => {
     expect(new Set(added.map(({ index, set }) => `${set} ${index}`))).toEqual(new Set(["gcg 0", "gcg 1", "gcg 2"]));
     expect(after.filter(({ checkpoint }) => checkpoint !== "instruct")).toEqual(before);
     expect(await readFile(join(runFolder, "config.yaml"), "utf8")).toBe(config);
-    expect(await readdir(join(runFolder, "requests"))).toEqual(["0001.json"]);
+    expect(await readdir(join(runFolder, "requests"))).toEqual(["0001.json", "0001.json.copy"]);
     const results = await readFile(join(runFolder, "results", "attacks.json"), "utf8");
     expect(await run(...study)).toMatchObject({ code: 0, out: expect.stringContaining("Everything is done already") });
     expect(await readFile(join(runFolder, "results", "attacks.json"), "utf8")).toBe(results);
@@ -170,7 +171,7 @@ describe("nullscope attack", () => {
       code: 0,
       out: expect.stringContaining("Everything is done already"),
     });
-    expect(await readdir(join(runFolder, "requests"))).toEqual(["0001.json"]);
+    expect(await readdir(join(runFolder, "requests"))).toEqual(["0001.json", "0001.json.copy"]);
   });
 
   test("asked for again with other settings, the newest rows take the place of the older, the rest stays", async () => {
@@ -242,14 +243,20 @@ describe("nullscope attack", () => {
     await writeFile(weights, whole);
     await mkdir(join(runFolder, "requests"), { recursive: true });
     const damaged = join(runFolder, "requests", "9999.json");
-    await writeFile(damaged, '{"schema": "nullscope/attack-request@1", "attack": "gcg", "checkpoint": "instruct"}');
-    for (const argv of [
-      study,
-      ["attack", "tiny", "--runs", join(folder, "runs"), "--checkpoint", "instruct", "--attack", "gcg"],
-    ]) {
-      const { code, err } = await run(...argv);
-      expect(code).toBe(2);
-      expect(err).toMatch(/^nullscope: [^\n]*9999\.json is no request for an attack[^\n]*\n$/);
+    const incomplete = '{"schema": "nullscope/attack-request@1", "attack": "gcg", "checkpoint": "instruct"}';
+    for (const [text, words] of [
+      [incomplete, "is damaged: it has no seal at its end"],
+      [sealJson(incomplete), "is no request for an attack"],
+    ] as const) {
+      await writeFile(damaged, text);
+      for (const argv of [
+        study,
+        ["attack", "tiny", "--runs", join(folder, "runs"), "--checkpoint", "instruct", "--attack", "gcg"],
+      ]) {
+        const { code, err } = await run(...argv);
+        expect(code).toBe(2);
+        expect(err).toMatch(new RegExp(`^nullscope: [^\\n]*9999\\.json ${words}[^\\n]*\\n$`));
+      }
     }
     await rm(damaged);
   });

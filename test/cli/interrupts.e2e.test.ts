@@ -46,7 +46,7 @@ async function trains(name: string): Promise<void> {
         const path = join(folder, "runs", name, "stages", attempt ?? "", "metrics.jsonl");
         return (await readFile(path, "utf8").catch(() => "")).split("\n").length;
       },
-      { timeout: 120_000, interval: 2 },
+      { timeout: 300_000, interval: 2 },
     )
     .toBeGreaterThan(10);
 }
@@ -153,7 +153,7 @@ test("a reader that stands still holds up nothing: the run is finished, and told
   await trains(cut);
   const pid = await holderOf(cut);
   process.kill(pid, "SIGTERM");
-  await expect.poll(() => gone(pid), { timeout: 60_000 }).toBe(true);
+  await expect.poll(() => gone(pid), { timeout: 300_000 }).toBe(true);
   await expectSavedAndGoesOn(cut);
   other.kill();
 });
@@ -168,7 +168,7 @@ test.skipIf(!hasScript)("the terminal is closed: it stops as at Ctrl-C and saves
   await trains(name);
   const pid = await holderOf(name);
   terminal.kill("SIGKILL");
-  await expect.poll(() => gone(pid), { timeout: 60_000 }).toBe(true);
+  await expect.poll(() => gone(pid), { timeout: 300_000 }).toBe(true);
   await expectSavedAndGoesOn(name);
 });
 

@@ -38,7 +38,7 @@ beforeAll(async () => {
   study = ["study", "smoke", "--name", "tiny", "--runs", join(folder, "runs"), ...set];
   const { code, err } = await run(...study);
   expect({ code, err }).toEqual({ code: 0, err: "" });
-}, 60_000); // a busy machine is no fault
+});
 afterAll(() => rm(folder, { recursive: true }));
 
 async function run(...argv: string[]) {

@@ -99,7 +99,7 @@ test("an old attempt that comes back loses: it overwrites nothing, and says what
     return (await readFile(join(stages(name), attempt ?? "", "metrics.jsonl"), "utf8").catch(() => "")).split("\n")
       .length;
   };
-  await expect.poll(lines, { timeout: 120_000, interval: 2 }).toBeGreaterThan(10);
+  await expect.poll(lines, { timeout: 300_000, interval: 2 }).toBeGreaterThan(10);
   old.child.kill("SIGSTOP");
   // As after a machine that fell off the network: its user removes the lock, and starts again elsewhere.
   await rm(join(folder, "runs", name, "lock.json"));

@@ -113,7 +113,7 @@ test.skipIf(!existsSync("/proc/self/task"))(
     expect(err).toMatch(
       /^nullscope: The process that ran the stage "[^"]+" ended \(SIGKILL\); [^\n]+ again to go on\.\n$/,
     );
-    await expect.poll(() => workers.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 30_000 }).toEqual([]);
+    await expect.poll(() => workers.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 300_000 }).toEqual([]);
     expect((await study(name).ended).code).toBe(0);
     expect(await fingerprint(name)).toBe(undisturbed);
   },

@@ -20,7 +20,7 @@ if (BROWSER === undefined)
 
 /** Waits until an element has this text. Asked from outside: the page's own policy forbids a condition evaluated inside it. */
 const comesToSay = (page: Page, selector: string, text: string) =>
-  expect.poll(() => page.locator(selector).textContent(), { timeout: 30_000 }).toBe(text);
+  expect.poll(() => page.locator(selector).textContent(), { timeout: 300_000 }).toBe(text);
 
 describe.skipIf(BROWSER === undefined)("the report in a browser", () => {
   let folder: string;

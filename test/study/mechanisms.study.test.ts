@@ -38,7 +38,7 @@ describe("a study of how its models decide", async () => {
     const finish = () => assembleResults(stages, folder);
     const summary = await runStudy(stages, { runFolder: folder, configText: runConfigText(config), finish });
     expect([summary.diverged, summary.skipped]).toEqual([[], []]);
-  }, 60_000);
+  });
   const rowsOf = async (measure: string, where = {}) => (await openRun(folder)).results(measure).where(where);
   const one = async (measure: string, where: object) => {
     const rows = await rowsOf(measure, where);

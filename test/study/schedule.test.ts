@@ -57,7 +57,7 @@ function start(stages: readonly Stage[], atOnce: number, more: { signal?: AbortS
   };
   const summary = runStudy(stages, { runFolder, observer, atOnce, runner, ...more });
   summary.catch(() => {}); // looked at by the test
-  const until = (entry: string) => expect.poll(() => log, { timeout: 30_000 }).toContain(entry);
+  const until = (entry: string) => expect.poll(() => log, { timeout: 300_000 }).toContain(entry);
   return { summary, log, sharing, until };
 }
 

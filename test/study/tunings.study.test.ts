@@ -99,7 +99,7 @@ describe("a study of every method", () => {
       "tune.dynamics.fractions=[0.3, 1]",
     );
     ({ folder, summary } = await run(config, "all"));
-  }, 60_000);
+  });
 
   test("tunes, measures and logs each one", async () => {
     expect([summary.diverged, summary.skipped]).toEqual([[], []]);
@@ -200,4 +200,4 @@ test("a method that diverges at an absurd rate is recorded; the other tunings an
   expect(record.message).toMatch(/at step \d+ of 10; lower the learning rate/);
   expect(record.batch).toMatch(/^tune dpo-absurd, seed 0, step \d+$/);
   await expect(loadRunCheckpoint(folder, "dpo-absurd")).rejects.toThrow("has no model (it diverged)");
-}, 60_000);
+});

@@ -55,7 +55,7 @@ describe("the measures of weights and activations in a study", () => {
     const run = await openRun(folder);
     for (const measure of ["column-space", "row-space", "activation-space", "overlap", "clusters"])
       rows.set(measure, [...(await run.results(measure).rows())]);
-  }, 60_000);
+  });
 
   test("column space: every tuned checkpoint, block and matrix, with its nulls beside it", () => {
     const sines = all("column-space", { metric: "sin-theta", step: undefined });
