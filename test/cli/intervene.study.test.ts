@@ -112,7 +112,7 @@ describe("nullscope intervene", () => {
     expect(await run(...study)).toMatchObject({ code: 0, out: expect.stringContaining("Everything is done already") });
     expect(await resultsText()).toBe(text);
     expect((await intervene(...asked)).out).toContain("Everything is done already");
-    expect(await readdir(join(runFolder, "requests"))).toEqual(["0001.json"]);
+    expect(await readdir(join(runFolder, "requests"))).toEqual(["0001.json", "0001.json.copy"]);
   });
 
   test.each<[string, string[], object]>([
