@@ -100,7 +100,7 @@ describe("nullscope study smoke", () => {
     expect(hashes("one")).toEqual(before);
   });
 
-  test("the same seed gives the same bytes with other threads and other workers, another seed gives others", () => {
+  test("the same seed gives the same bytes with other threads and other workers", () => {
     const short = [
       "pretrain.steps=60",
       "pretrain.warmup=10",
@@ -114,15 +114,6 @@ describe("nullscope study smoke", () => {
     expect(study("two", ...short).status).toBe(0);
     expect(study("again", ...short, "--threads", "3", "--workers", "1").status).toBe(0);
     expect(hashes("again")).toEqual(hashes("two"));
-    expect(study("three", ...short, "--seed", "1").status).toBe(0);
-    const [two, three] = [hashes("two"), hashes("three")];
-    const results = (all: Record<string, string>) => Object.entries(all).filter(([path]) => path.startsWith("results"));
-    for (const [path, hash] of results(three)) expect(hash, path).not.toBe(two[path]);
-    const weights = (all: Record<string, string>) =>
-      Object.entries(all)
-        .filter(([path]) => path.endsWith("model.safetensors"))
-        .map(([, hash]) => hash);
-    expect(weights(three).filter((hash) => weights(two).includes(hash))).toEqual([]);
   });
 
   test("a learning rate that explodes is recorded as diverged; the rest goes on and is reported", () => {
