@@ -1,7 +1,8 @@
 import { defineConfig } from "vitest/config";
 import { softwareAdapterEnv } from "./test/softwareAdapter.js";
 
-// Two tiers in one run: `unit` is quick and touches no built command; `study` runs whole studies, in the process or by the built `nullscope`.
+// Two tiers in one run: `unit` is quick and touches no built command; `study` runs whole studies, audits, attacks and reports, in the process or by the
+// built `nullscope`.
 const results = process.env.NULLSCOPE_TEST_RESULTS;
 export default defineConfig({
   test: {
