@@ -38,6 +38,8 @@ export class DivergedError extends Error {
     readonly batch: string,
     /** The bad loss, in nats per scored token; NaN and infinities as they were. */
     readonly loss: number,
+    /** Steps after which good weights were last kept; 0: those that training began with. Absent where nothing is known of it. */
+    readonly lastGoodStep?: number,
   ) {
     super(message);
   }

@@ -96,10 +96,10 @@ async function refuseDamagedInputs(stage: Stage, runFolder: string, files: FileS
 /** A diverged stage's record of where the numbers went wrong. */
 const DIVERGED = "diverged.json";
 
-function divergedText(stage: Stage, { message, step, batch, loss }: DivergedError): string {
+function divergedText(stage: Stage, { message, step, batch, loss, lastGoodStep }: DivergedError): string {
   // JSON has no NaN and no infinity; as text they survive.
   const written = Number.isFinite(loss) ? loss : String(loss);
-  return `${JSON.stringify({ stage: stage.name, message, step, batch, loss: written }, null, 2)}\n`;
+  return `${JSON.stringify({ stage: stage.name, message, step, batch, loss: written, lastGoodStep }, null, 2)}\n`;
 }
 
 /** Why a finished stage diverged, from its record. */

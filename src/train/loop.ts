@@ -112,6 +112,8 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
     const [weights, first, second] = vectors as [Float32Array, Float32Array, Float32Array];
     return { parameters: weights, firstMoment: first, secondMoment: second };
   };
+  /** The last step before this one after which the weights were kept. */
+  const lastKept = (step: number) => Math.max(0, ...(options.checkpointsAt ?? []).filter((kept) => kept < step));
   let saved = state.step;
   const save = async (step: number) => {
     if (step > saved) await options.onState?.({ ...(await read()), step });
@@ -145,13 +147,16 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
       ) as Record<StepMetric, number>;
       const { nllPreferred } = metrics;
       // The objective itself may have no bound, and what is rejected is meant to become unlikely: what is to be learned must not.
-      if (![loss, gradientNorm, nllPreferred].every(Number.isFinite) || nllPreferred > worstNll)
+      if (![loss, gradientNorm, nllPreferred].every(Number.isFinite) || nllPreferred > worstNll) {
+        const lastGood = lastKept(step); // this loss is that of the weights after `step` steps
         throw new DivergedError(
-          `The loss became ${loss} (${nllPreferred} nats per preferred token, gradient norm ${gradientNorm}) at step ${step + 1} of ${schedule.steps}; lower the learning rate (now ${learningRate.toPrecision(3)}) or lengthen the warm-up.`,
+          `The loss became ${loss} (${nllPreferred} nats per preferred token, gradient norm ${gradientNorm}) at step ${step + 1} of ${schedule.steps}; lower the learning rate (now ${learningRate.toPrecision(3)}) or lengthen the warm-up. ${lastGoodWords(lastGood)}`,
           step + 1,
           `${batchName}, step ${step + 1}`,
           loss,
+          lastGood,
         );
+      }
       onStep?.({ step: step + 1, loss, metrics, learningRate, gradientNorm });
       if (options.checkpointsAt?.includes(step + 1))
         await options.onCheckpoint?.(step + 1, (await parameters.read()) as Float32Array);
@@ -160,10 +165,11 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
     const last = await read();
     if (!last.parameters.every(Number.isFinite))
       throw new DivergedError(
-        `The weights are no longer finite after step ${end}; lower the learning rate.`,
+        `The weights are no longer finite after step ${end}; lower the learning rate. ${lastGoodWords(lastKept(end))}`,
         end,
         `${batchName}, step ${end}`,
         Number.NaN,
+        lastKept(end),
       );
     return { ...last, step: Math.max(state.step, end) };
   } finally {
@@ -171,3 +177,8 @@ export async function train(engine: Engine, state: TrainState, options: TrainOpt
     for (const one of [parameters, firstMoment, secondMoment, mask, reference]) one?.release();
   }
 }
+
+const lastGoodWords = (step: number) =>
+  step === 0
+    ? "The last good weights are those that it began with."
+    : `The last good weights that were kept are those after step ${step}.`;

@@ -196,8 +196,13 @@ test("a method that diverges at an absurd rate is recorded; the other tunings an
   expect(names(summary.ran)).toContain("dynamics dpo-medium seed 0");
   const record = JSON.parse(
     await readFile(join(stageFolder(folder, summary.diverged[0]!), "diverged.json"), "utf8"),
-  ) as { message: string; batch: string };
+  ) as { message: string; step: number; batch: string; lastGoodStep: number };
   expect(record.message).toMatch(/at step \d+ of 10; lower the learning rate/);
+  // One step was kept, after the first; the loss that went wrong is that of the weights before its step.
+  expect(record.lastGoodStep).toBe(record.step > 2 ? 1 : 0);
+  expect(record.message).toMatch(
+    /The last good weights (that were kept are those after step 1|are those that it began with)\.$/,
+  );
   expect(record.batch).toMatch(/^tune dpo-absurd, seed 0, step \d+$/);
   await expect(loadRunCheckpoint(folder, "dpo-absurd")).rejects.toThrow("has no model (it diverged)");
 });
