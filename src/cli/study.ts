@@ -55,7 +55,8 @@ export function registerStudy(program: Command, io: Io): void {
     .description(
       "Run a study to its report. What is finished is never done again: killed or stopped, the same command goes on.",
     )
-    .argument("[preset|file]", `a preset (${Object.keys(PRESETS).join(", ")}) or a YAML file`, "quick")
+    .argument("[preset|file]", `a preset (${Object.keys(PRESETS).join(", ")}) or a YAML file; default: quick`)
+    .option("--preset <name>", "the same, as an option")
     .option("--name <run>", "the run's name: its folder below --runs")
     .option("--set <key=value>", "change a setting, as in tune.steps=200; may be repeated", gather)
     .option("--seeds <n>", "repeat with this many seeds", wholeNumber("--seeds", 1, 1000))
@@ -83,8 +84,10 @@ Examples:
   nullscope study quick --set tune.rates.medium=2e-3 --name faster
   nullscope study my-study.yaml --plan`,
     )
-    .action(async (source: string, options: StudyOptions) => {
-      await study(source, options, io);
+    .action(async (source: string | undefined, { preset, ...options }: StudyOptions & { readonly preset?: string }) => {
+      if (source !== undefined && preset !== undefined)
+        throw new UserError(`Give ${JSON.stringify(source)} or --preset ${preset}, not both.`);
+      await study(source ?? preset ?? "quick", options, io);
     });
 }
 

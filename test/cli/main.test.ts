@@ -138,6 +138,11 @@ test("study --plan prints the plan and writes nothing", async () => {
   const lines = await run(...argv);
   expect(lines).toMatchObject({ code: 0, err: "" });
   expect(lines.out).toMatch(/^Plan for .*runs\/smoke: /);
+  expect((await run("study", "--preset", ...argv.slice(1))).out).toBe(lines.out);
+  expect(await run(...argv, "--preset", "quick")).toMatchObject({
+    code: 2,
+    err: 'nullscope: Give "smoke" or --preset quick, not both.\n',
+  });
   const { out } = await run(...argv, "--json");
   const plan = JSON.parse(out) as {
     event: string;

@@ -58,21 +58,26 @@ function study(name: string, watch: (event: Event, child: ChildProcess) => void 
   return { child, ended };
 }
 
-/** sha256 over every file of results and stages but the manifests, which hold times. */
-async function fingerprint(name: string): Promise<string> {
+/** sha256 of every file of results and stages but the manifests, which hold times. */
+async function hashes(name: string): Promise<Map<string, string>> {
   const run = join(folder, "runs", name);
-  const hash = createHash("sha256");
+  const all = new Map<string, string>();
   for (const part of ["results", "stages"])
     for (const entry of (await readdir(join(run, part), { recursive: true, withFileTypes: true }))
       .filter((one) => one.isFile() && one.name !== "manifest.json")
       .map((one) => join(one.parentPath, one.name))
       .sort())
-      hash
-        .update(relative(run, entry))
-        .update("\0")
-        .update(await readFile(entry));
-  return hash.digest("hex");
+      all.set(
+        relative(run, entry),
+        createHash("sha256")
+          .update(await readFile(entry))
+          .digest("hex"),
+      );
+  return all;
 }
+
+/** All of them as one. */
+const fingerprint = async (name: string) => JSON.stringify([...(await hashes(name))]);
 
 test("kill -9 at the beginning of a stage of any kind or in the middle of one: the same command ends with the same bytes", async () => {
   const name = "killed";
@@ -148,5 +153,10 @@ test("run again it does nothing; another seed has other bytes", async () => {
     { cwd: folder, stdio: "ignore" },
   );
   expect(await new Promise((done) => other.on("close", done))).toBe(0);
-  expect(await fingerprint("other")).not.toBe(undisturbed);
+  const [before, after] = [await hashes("undisturbed"), await hashes("other")];
+  for (const [path, hash] of before) if (path.startsWith("results")) expect(after.get(path), path).not.toBe(hash);
+  const weights = (all: Map<string, string>) =>
+    [...all].filter(([path]) => path.endsWith("model.safetensors")).map(([, hash]) => hash);
+  expect(weights(before).length).toBeGreaterThan(0);
+  expect(weights(after).filter((hash) => weights(before).includes(hash))).toEqual([]);
 });
