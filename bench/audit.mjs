@@ -81,9 +81,9 @@ async function activations(folder, base, tuned, layers) {
   );
   const seconds = (which) =>
     counted.filter(({ stage }) => which(stage)).reduce((sum, one) => sum + one.seconds, 0) / (layers - 1);
-  const own = (stage) => stage.startsWith("forward base block");
-  if (counted.filter(({ stage }) => own(stage)).length !== layers - 1)
-    throw new Error(`not every one of ${layers} blocks had its forward pass`);
+  const forward = (stage) => /^forward (base|tuned) block/.test(stage);
+  if (counted.filter(({ stage }) => forward(stage)).length !== 2 * (layers - 1))
+    throw new Error(`not every one of ${layers} blocks had its forward passes`);
   const what = `${PROMPTS} prompts of ${TOKENS} tokens`;
   return [
     row(
@@ -92,7 +92,7 @@ async function activations(folder, base, tuned, layers) {
       undefined,
       peak,
     ),
-    row(`  of which one model's forward pass, ${what}, reading included`, seconds(own)),
+    row(`  of which one model's forward pass, ${what}, reading included`, seconds(forward) / 2),
   ];
 }
 

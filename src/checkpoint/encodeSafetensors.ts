@@ -10,6 +10,21 @@ export function encodeSafetensors(
   tensors: Iterable<readonly [string, TensorValue]>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
+  const parts = safetensorsParts(tensors, metadata);
+  const file = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    file.set(part, at);
+    at += part.length;
+  }
+  return file;
+}
+
+/** The same file as pieces to be written one after another: the header, then each tensor's own memory, which is not copied. */
+export function safetensorsParts(
+  tensors: Iterable<readonly [string, TensorValue]>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
   const sorted = [...tensors].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const members: string[] = [];
   const keys = Object.keys(metadata).sort();
@@ -33,13 +48,8 @@ export function encodeSafetensors(
   // Padded so that the data begins at a multiple of 8 and a reader may map F64 in place.
   const json = new TextEncoder().encode(`{${members.join(",")}}`);
   const headerSize = Math.ceil(json.length / 8) * 8;
-  const file = new Uint8Array(8 + headerSize + size);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerSize), true);
-  file.fill(0x20, 8, 8 + headerSize).set(json, 8);
-  let at = 8 + headerSize;
-  for (const [, { data }] of sorted) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
-  }
-  return file;
+  const header = new Uint8Array(8 + headerSize);
+  new DataView(header.buffer).setBigUint64(0, BigInt(headerSize), true);
+  header.fill(0x20, 8).set(json, 8);
+  return [header, ...sorted.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
 }

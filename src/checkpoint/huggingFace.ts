@@ -53,8 +53,10 @@ const MAX_CONFIG_BYTES = 4_000_000;
 const MAX_INDEX_BYTES = 64_000_000;
 /** As many shards as no model has; each is an open file. */
 const MAX_SHARDS = 1000;
-/** Numbers are widened in pieces of this many bytes, so that reading a tensor takes hardly more memory than the tensor. */
+/** Two tensors are compared in pieces of this many bytes. */
 const PIECE = 2 ** 24;
+/** Numbers are widened in pieces of this many bytes: they stay in the cache between the reading and the widening. */
+const WIDENED_AT_A_TIME = 2 ** 20;
 
 /**
  * Opens a Hugging Face folder: `config.json` with one `model.safetensors` or shards and their index. Before anything is allocated for
@@ -214,10 +216,12 @@ function checkpointOf(
     if (!(Number.isInteger(from) && Number.isInteger(to) && from >= 0 && to <= shape[0]!))
       throw new RangeError(`rows ${from} to ${to} are outside tensor ${quoteName(name)} of ${shape[0]} rows`);
     const width = dtypeWidth(dtype)!;
-    for (let at = 0; at < target.length; at += PIECE / width) {
-      const until = Math.min(target.length, at + PIECE / width);
-      const offset = from * perRow;
-      decodeFloatsInto(dtype, await readBytes(name, (offset + at) * width, (offset + until) * width), target, at);
+    const piece = new Uint8Array(Math.min(WIDENED_AT_A_TIME, target.length * width));
+    const { file, stored } = find(name);
+    for (let at = 0; at < target.length; at += piece.length / width) {
+      const bytes = piece.subarray(0, (target.length - at) * width);
+      await file.readInto(stored, bytes, (from * perRow + at) * width);
+      decodeFloatsInto(dtype, bytes, target, at);
     }
   };
   const readRows = async (name: string, from: number, to: number) => {

@@ -23,6 +23,8 @@ export interface SafetensorsFile extends SafetensorsHeader {
   readFloats(name: string): Promise<Float32Array | Float64Array>;
   /** Its bytes as they stand in the file: all of them, or those from `begin` to before `end`, counted from the tensor's first. */
   readBytes(name: string, begin?: number, end?: number): Promise<Uint8Array>;
+  /** As many of its bytes as `target` holds, from `begin` on, counted from the tensor's first: what reads piece by piece allocates once. */
+  readInto(name: string, target: Uint8Array, begin: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -43,16 +45,18 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     const length = headerLength(start, stat.size, path);
     const header = parseHeader(await readRange(handle, 8, 8 + length, path), stat.size, path);
     const readBytes = async (name: string, from = 0, to?: number) => {
-      const { begin, end } = infoOf(header, name, path);
-      const stop = to === undefined ? end : begin + to;
-      if (from < 0 || begin + from > stop || stop > end)
-        throw new RangeError(`bytes ${from} to ${to} are outside tensor ${quoteName(name)} of ${end - begin} bytes`);
-      return readRange(handle, begin + from, stop, path);
+      const { begin, end } = rangeOf(header, name, path, from, to);
+      return readRange(handle, begin, end, path);
+    };
+    const readInto = async (name: string, target: Uint8Array, from: number) => {
+      const { begin } = rangeOf(header, name, path, from, from + target.length);
+      await readAt(handle, target, begin, path);
     };
     return {
       ...header,
       path,
       readBytes,
+      readInto,
       read: async (name) => tensorValue(infoOf(header, name, path), await readBytes(name), name, path),
       readFloats: async (name) => floats(infoOf(header, name, path), await readBytes(name), name, path),
       close: () => handle.close(),
@@ -82,6 +86,15 @@ function infoOf(header: SafetensorsHeader, name: string, where: string): TensorI
   return info;
 }
 
+/** Where bytes from..to-1 of a tensor stand in the file. @throws RangeError outside the tensor. */
+function rangeOf(header: SafetensorsHeader, name: string, where: string, from: number, to?: number) {
+  const { begin, end } = infoOf(header, name, where);
+  const stop = to === undefined ? end : begin + to;
+  if (from < 0 || begin + from > stop || stop > end)
+    throw new RangeError(`bytes ${from} to ${to} are outside tensor ${quoteName(name)} of ${end - begin} bytes`);
+  return { begin: begin + from, end: stop };
+}
+
 function tensorValue({ dtype, shape }: TensorInfo, bytes: Uint8Array, name: string, where: string): TensorValue {
   const data = decodeTensor(dtype, bytes);
   if (data === undefined)
@@ -103,10 +116,14 @@ const MAX_READ = 1 << 30;
 
 async function readRange(handle: FileHandle, begin: number, end: number, path: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(end - begin);
+  await readAt(handle, bytes, begin, path);
+  return bytes;
+}
+
+async function readAt(handle: FileHandle, bytes: Uint8Array, begin: number, path: string): Promise<void> {
   for (let at = 0; at < bytes.length; ) {
     const { bytesRead } = await handle.read(bytes, at, Math.min(MAX_READ, bytes.length - at), begin + at);
     if (bytesRead === 0) throw new UserError(`${path} became shorter while it was read; copy it again.`);
     at += bytesRead;
   }
-  return bytes;
 }

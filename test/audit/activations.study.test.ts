@@ -8,7 +8,7 @@ import { activationStages } from "../../src/audit/activations/activationStages.j
 import { readKept, readTensors } from "../../src/audit/activations/chunkFiles.js";
 import { auditMemory } from "../../src/audit/activations/memory.js";
 import { type AuditModel, checkpointModel, fillDelta, pathModel } from "../../src/audit/activations/model.js";
-import { type AuditPrompt, promptChunks } from "../../src/audit/activations/promptChunks.js";
+import { type AuditPrompt, fullestBatch, promptChunks } from "../../src/audit/activations/promptChunks.js";
 import { type HuggingFaceCheckpoint, openHuggingFace } from "../../src/checkpoint/huggingFace.js";
 import { MATRIX_NAMES } from "../../src/checkpoint/matrices.js";
 import { type DecoderConfig, decoderForward } from "../../src/model/index.js";
@@ -332,6 +332,14 @@ test("prompts that no model could read are refused by their number", () => {
   expect(() => refused({ tokens: [] })).toThrow(/Prompt 5 \(safe\) has no token/);
   expect(() => refused({ tokens: Array.from({ length: 16 }, () => 1) })).toThrow(/too many for a model made for 16/);
   expect(() => promptChunks(prompts.slice(0, 6), config, 64)).toThrow(/3 prompts in the set safe; at least 8/);
+});
+
+test("chunks are as large as they may be, and leave no place empty where a somewhat smaller size does not", () => {
+  expect(fullestBatch(200, 12)).toBe(10);
+  expect(fullestBatch(24, 12)).toBe(12);
+  expect(fullestBatch(13, 12)).toBe(7);
+  expect(fullestBatch(5, 12)).toBe(5);
+  expect(fullestBatch(7, 1)).toBe(1);
 });
 
 test("200 prompts of 40 tokens through the 7B shape: under 4 GiB, and hardly more for ten times as many", () => {

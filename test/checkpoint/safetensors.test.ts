@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCheckpointFolder, writeCheckpointFolder } from "../../src/checkpoint/checkpointFolder.js";
-import { decodeBfloat16, decodeFloat16 } from "../../src/checkpoint/dtypes.js";
+import { decodeBfloat16, decodeFloat16, decodeFloatsInto } from "../../src/checkpoint/dtypes.js";
 import { encodeSafetensors } from "../../src/checkpoint/encodeSafetensors.js";
 import { openSafetensors, parseSafetensors, type TensorValue } from "../../src/checkpoint/safetensors.js";
 import { UserError } from "../../src/errors.js";
@@ -94,6 +94,21 @@ describe("half-precision decoders", () => {
   );
 });
 
+test.each([0, 2])(
+  "BF16 is widened in place wherever it begins (byte %i) and however many numbers there are",
+  (skipped) => {
+    const stored = new Uint8Array(skipped + 2 * 65536);
+    new Uint16Array(stored.buffer, skipped).set(Uint16Array.from({ length: 65536 }, (_, bits) => bits));
+    const whole = new Uint32Array(decodeBfloat16(new Uint16Array(stored.buffer, skipped)).buffer);
+    for (const count of [0, 1, 2, 7, 65535, 65536]) {
+      const target = new Float32Array(count + 2).fill(9);
+      decodeFloatsInto("BF16", stored.subarray(skipped, skipped + 2 * count), target, 1);
+      const nine = new Uint32Array(Float32Array.of(9).buffer)[0]!;
+      expect(new Uint32Array(target.buffer)).toEqual(Uint32Array.of(nine, ...whole.subarray(0, count), nine));
+    }
+  },
+);
+
 describe("openSafetensors", () => {
   test("tensors of every dtype are read alone, exactly", async () => {
     const path = join(folder, "dtypes.safetensors");
@@ -106,6 +121,10 @@ describe("openSafetensors", () => {
     await writeFile(path, encodeSafetensors(tensors));
     const file = await openSafetensors(path);
     for (const [name, value] of tensors) expect(await file.read(name)).toEqual(value);
+    const part = new Uint8Array(2);
+    await file.readInto("bool", part, 1);
+    expect([...part]).toEqual([0, 1]);
+    await expect(file.readInto("bool", part, 2)).rejects.toThrow(/bytes 2 to 4 are outside tensor "bool" of 3 bytes/);
     expect(await file.readFloats("half")).toEqual(new Float32Array([1.5, -2]));
     expect(await file.readFloats("double")).toEqual(new Float64Array([Math.PI]));
     await expect(file.readFloats("i64")).rejects.toThrow("I64");

@@ -1,7 +1,8 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { encodeSafetensors } from "../../checkpoint/encodeSafetensors.js";
-import { parseSafetensors } from "../../checkpoint/safetensors.js";
+import { safetensorsParts } from "../../checkpoint/encodeSafetensors.js";
+import { openSafetensors } from "../../checkpoint/safetensors.js";
+import { sizeOf } from "../../tensor/index.js";
 import type { Floats } from "./model.js";
 
 /** Tensors of one file of a stage, by name; floats keep their dtype. */
@@ -9,6 +10,8 @@ export type Tensors = Readonly<
   Record<string, { readonly shape: readonly number[]; readonly data: Floats | Int32Array }>
 >;
 
+/** By the names of dtypes in files. */
+const ARRAYS = { F64: Float64Array, F32: Float32Array, I32: Int32Array } as const;
 const dtypeOf = (data: Floats | Int32Array) =>
   data instanceof Float64Array ? "F64" : data instanceof Float32Array ? "F32" : "I32";
 
@@ -16,15 +19,23 @@ export async function writeTensors(folder: string, name: string, tensors: Tensor
   const entries = Object.entries(tensors).map(
     ([key, { shape, data }]) => [key, { dtype: dtypeOf(data), shape, data }] as const,
   );
-  await writeFile(join(folder, `${name}.safetensors`), encodeSafetensors(entries));
+  await writeFile(join(folder, `${name}.safetensors`), safetensorsParts(entries));
 }
 
+/** Each tensor straight into its own array, without a copy of the file. */
 export async function readTensors(folder: string, name: string): Promise<Tensors> {
-  const path = join(folder, `${name}.safetensors`);
-  const { tensors } = parseSafetensors(await readFile(path), path);
-  return Object.fromEntries(
-    [...tensors].map(([key, { shape, data }]) => [key, { shape, data: data as Floats | Int32Array }]),
-  );
+  const file = await openSafetensors(join(folder, `${name}.safetensors`));
+  try {
+    const tensors: Record<string, Tensors[string]> = {};
+    for (const [key, { dtype, shape }] of file.tensors) {
+      const data = new ARRAYS[dtype as keyof typeof ARRAYS](sizeOf(shape));
+      await file.readInto(key, new Uint8Array(data.buffer), 0);
+      tensors[key] = { shape, data };
+    }
+    return tensors;
+  } finally {
+    await file.close();
+  }
 }
 
 /** A chunk's file: `hidden-00003`. One file a chunk, so that nothing is ever in memory for all prompts. */

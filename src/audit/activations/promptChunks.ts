@@ -75,13 +75,22 @@ export function chunksOf(prompts: readonly AuditPrompt[], tokensAtATime: number)
   return [...byTime]
     .sort(([a], [b]) => a - b)
     .flatMap(([time, rows]) => {
-      const batch = Math.min(rows.length, Math.max(1, Math.floor(tokensAtATime / time)));
+      const batch = fullestBatch(rows.length, Math.max(1, Math.floor(tokensAtATime / time)));
       return Array.from({ length: Math.ceil(rows.length / batch) }, (_, index) => ({
         rows: rows.slice(index * batch, (index + 1) * batch),
         batch,
         time,
       }));
     });
+}
+
+/** How many of `count` rows to take at a time, at most `most` and more than half of it: the largest number that leaves the fewest places of the last batch empty. */
+export function fullestBatch(count: number, most: number): number {
+  if (count <= most) return count;
+  const empty = (batch: number) => Math.ceil(count / batch) * batch - count;
+  let best = most;
+  for (let batch = most - 1; 2 * batch > most; batch--) if (empty(batch) < empty(best)) best = batch;
+  return best;
 }
 
 /** Padding on the left: every prompt ends at the last position. */

@@ -3,7 +3,7 @@ import type { Stage } from "../../study/stage.js";
 import { readChunk, readKept, readTensors, writeChunk, writeTensors } from "./chunkFiles.js";
 import { type AuditModel, allocateFloats, type Floats } from "./model.js";
 import { backwardProgram, logitGradientProgram, logitsProgram } from "./programs.js";
-import { layoutOf } from "./promptChunks.js";
+import { layoutOf, type PromptChunk } from "./promptChunks.js";
 import { modelTitle, overChunks, run, type Streams, streamConfig, streamEstimate } from "./streamStages.js";
 
 /** Numbers of the head in memory at a time: 64 MB in float32. */
@@ -97,10 +97,10 @@ export function backwardStage(
       const { width } = config;
       const seeds = last ? ((await readTensors(context.input(after), "head")).gradient!.data as Floats) : undefined;
       const norms = new Float64Array(prompts.prompts.length);
-      await overChunks(streams, context, async (chunk, index, engine) => {
+      const programOf = ({ batch, time }: PromptChunk) =>
+        backwardProgram(config, { batch, time, layer, dtype, ...(last && { asked: 1 }) });
+      await overChunks(streams, context, programOf, async (chunk, index, executable) => {
         const { rows, batch, time } = chunk;
-        const shape = { batch, time, layer, dtype, ...(last && { asked: 1 }) };
-        const executable = await engine.compile(backwardProgram(config, shape));
         const { attend, positions } = layoutOf(prompts, chunk);
         const hiddenStates = await readChunk(context.input(entering), "hidden", index);
         const gradient =

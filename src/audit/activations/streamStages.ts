@@ -3,7 +3,7 @@ import { outerNames } from "../../model/index.js";
 import type { JsonValue } from "../../study/canonicalJson.js";
 import type { EngineSource } from "../../study/engines.js";
 import type { Stage, StageContext } from "../../study/stage.js";
-import type { Engine, Executable, FloatDType, TensorData } from "../../tensor/index.js";
+import type { Executable, FloatDType, Program, TensorData } from "../../tensor/index.js";
 import { type KeptActivations, readChunk, readTensors, writeChunk, writeKept } from "./chunkFiles.js";
 import { auditMemory, blockSeconds } from "./memory.js";
 import { type AuditModel, allocateFloats, type BlockBuffers, type Floats } from "./model.js";
@@ -117,10 +117,10 @@ export function forwardStage(streams: Streams, model: AuditModel, layer: number,
       const parameters = await streams.buffers.load(model, layer);
       const kept = emptyKept(streams, model);
       const asked = last ? 1 : undefined;
-      await overChunks(streams, context, async (chunk, index, engine) => {
+      const programOf = ({ batch, time }: PromptChunk) =>
+        forwardProgram(config, { batch, time, layer, dtype, ...(asked !== undefined && { asked }) });
+      await overChunks(streams, context, programOf, async (chunk, index, executable) => {
         const { batch, time } = chunk;
-        const shape = { batch, time, layer, dtype, ...(asked !== undefined && { asked }) };
-        const executable = await engine.compile(forwardProgram(config, shape));
         const { attend, positions } = layoutOf(prompts, chunk);
         const hiddenStates = await readChunk(context.input(before), "hidden", index);
         const out = await run(executable, { ...parameters, attend, positions, hiddenStates });
@@ -160,10 +160,10 @@ export function nextTokenStage(
         before === undefined
           ? await firstStates(streams, model, next)
           : ((await readTensors(context.input(before), "activations")).stream!.data as Floats);
-      await overChunks(streams, context, async (chunk, index, engine) => {
+      const programOf = ({ batch, time }: PromptChunk) =>
+        nextTokenProgram(config, { batch, time: time + 1, layer, dtype });
+      await overChunks(streams, context, programOf, async (chunk, index, executable) => {
         const { batch } = chunk;
-        const time = chunk.time + 1;
-        const executable = await engine.compile(nextTokenProgram(config, { batch, time, layer, dtype }));
         const { attend, positions } = layoutOf(prompts, chunk, next);
         const past = await readChunk(context.input(entering), "hidden", index);
         const hiddenStates = allocateFloats(dtype, batch * config.width);
@@ -196,15 +196,19 @@ async function firstStates({ prompts, dtype }: Streams, model: AuditModel, next:
   return states.subarray(0, count * width) as Floats;
 }
 
-/** Compiles and runs for each chunk, one after another, with progress; stops between two. */
-export async function overChunks(
+/** Runs `each` for one chunk after another, with progress; stops between two. The program of neighbours of one shape is compiled once. */
+export async function overChunks<O extends string>(
   { prompts, engine }: Streams,
   context: StageContext,
-  each: (chunk: PromptChunk, index: number, engine: Engine) => Promise<void>,
+  programOf: (chunk: PromptChunk) => Program<string, O>,
+  each: (chunk: PromptChunk, index: number, executable: Executable<string, O>) => Promise<void>,
 ): Promise<void> {
+  let compiled: { readonly chunk: PromptChunk; readonly executable: Executable<string, O> } | undefined;
   for (const [index, chunk] of prompts.chunks.entries()) {
     context.signal.throwIfAborted();
-    await each(chunk, index, await engine());
+    if (compiled?.chunk.batch !== chunk.batch || compiled.chunk.time !== chunk.time)
+      compiled = { chunk, executable: await (await engine()).compile(programOf(chunk)) };
+    await each(chunk, index, compiled.executable);
     context.progress(index + 1, prompts.chunks.length, `prompts ${chunk.rows.length} of ${chunk.time} tokens`);
   }
 }
