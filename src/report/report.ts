@@ -7,7 +7,14 @@ import type { Figure } from "./figure.js";
 import { writeFigures } from "./figureFiles.js";
 import { activationSpaceFigures } from "./figures/activationSpace.js";
 import { attackFigure } from "./figures/attacks.js";
-import { directionFigure, generatedClustersFigure, pathByBlockFigure } from "./figures/auditActivations.js";
+import {
+  directionFigure,
+  generatedClustersFigure,
+  generatedDirectionFigure,
+  generatedRowSpaceFigure,
+  generatedSpaceFigure,
+  pathByBlockFigure,
+} from "./figures/auditActivations.js";
 import { columnSpaceFigures } from "./figures/columnSpace.js";
 import { behaviourDynamics, clusterDynamics } from "./figures/dynamics.js";
 import { interventionFigures } from "./figures/interventions.js";
@@ -103,8 +110,14 @@ const DRAWINGS = {
   ],
   spectra: [["clusters"], spectraFigures],
   columnSpace: [["column-space"], columnSpaceFigures],
-  activationSpace: [["activation-space"], activationSpaceFigures],
-  rowSpace: [["row-space"], rowSpaceFigures],
+  activationSpace: [
+    ["activation-space", "activation-space-generated"],
+    (rows) => [...activationSpaceFigures(rows), ...present([generatedSpaceFigure(rows)])],
+  ],
+  rowSpace: [
+    ["row-space", "row-space-generated"],
+    (rows) => [...rowSpaceFigures(rows), ...present([generatedRowSpaceFigure(rows)])],
+  ],
   sensitivity: [["sensitivity"], sensitivityFigures],
   interventions: [
     ["interventions", "alpha-path"],
@@ -114,7 +127,10 @@ const DRAWINGS = {
     ["behaviour", "clusters", "training"],
     (rows) => present([behaviourDynamics(rows), clusterDynamics(rows)]),
   ],
-  refusalDirection: [["refusal-direction"], (rows) => present([refusalDirectionFigure(rows), directionFigure(rows)])],
+  refusalDirection: [
+    ["refusal-direction", "refusal-direction-generated"],
+    (rows) => present([refusalDirectionFigure(rows), directionFigure(rows), generatedDirectionFigure(rows)]),
+  ],
   probes: [["probes"], (rows) => present([probesFigure(rows)])],
   patching: [["patching"], (rows) => present([patchingFigure(rows)])],
   overlap: [["overlap"], overlapFigures],

@@ -244,41 +244,49 @@ describe("the pair with planted changes", () => {
     expect(maxDifference(kept.activation.subarray(5 * mlp, 6 * mlp), prompt["activation 4"]!)).toBeLessThan(1e-9);
   });
 
-  test("gains are |dW a| of the planted change, and grow along its directions alone", async () => {
-    const { matrices } = readJson<{ matrices: { tensor: string; delta_frobenius: number }[] }>(
-      "twins/a_llama2_tuned/golden.json",
-    );
-    for (const [matrix, tensor, part] of [
-      ["mlp.gate", "gate_proj", "input"],
-      ["mlp.up", "up_proj", "input"],
-      ["mlp.down", "down_proj", "activation"],
-    ] as const) {
-      const name = `model.layers.1.mlp.${tensor}.weight`;
-      const [out, input] = tuned.shapes.get(name) as [number, number];
-      const delta = new Float64Array(out * input);
-      await fillDelta(base, tuned, name, delta);
-      const planted = matrices.find((one) => one.tensor === name)!.delta_frobenius;
-      expect(Math.sqrt(delta.reduce((total, x) => total + x * x, 0))).toBeCloseTo(planted, 10);
-      const gains: number[] = [];
-      for (const { set, tokens } of prompts) {
-        if (set !== "unsafe") continue;
-        const a = (await whole(tuned, tokens as number[])).prompt[`${part} 2`]!;
-        const norm = Math.sqrt(a.reduce((total, x) => total + x * x, 0));
-        let squares = 0;
-        for (let i = 0; i < out; i++) {
-          let total = 0;
-          for (let j = 0; j < input; j++) total += delta[i * input + j]! * (a[j]! / norm);
-          squares += total * total;
+  test.each([
+    ["row-space", "prompt"],
+    ["row-space-generated", "next"],
+  ] as const)(
+    "gains are |dW a| of the planted change, and grow along its directions alone: %s",
+    async (measure, position) => {
+      const { matrices } = readJson<{ matrices: { tensor: string; delta_frobenius: number }[] }>(
+        "twins/a_llama2_tuned/golden.json",
+      );
+      for (const [matrix, tensor, part] of [
+        ["mlp.gate", "gate_proj", "input"],
+        ["mlp.up", "up_proj", "input"],
+        ["mlp.down", "down_proj", "activation"],
+      ] as const) {
+        const name = `model.layers.1.mlp.${tensor}.weight`;
+        const [out, input] = tuned.shapes.get(name) as [number, number];
+        const delta = new Float64Array(out * input);
+        await fillDelta(base, tuned, name, delta);
+        const planted = matrices.find((one) => one.tensor === name)!.delta_frobenius;
+        expect(Math.sqrt(delta.reduce((total, x) => total + x * x, 0))).toBeCloseTo(planted, 10);
+        const gains: number[] = [];
+        for (const { set, tokens } of prompts) {
+          if (set !== "unsafe") continue;
+          const a = (await whole(tuned, tokens as number[]))[position][`${part} 2`]!;
+          const norm = Math.sqrt(a.reduce((total, x) => total + x * x, 0));
+          let squares = 0;
+          for (let i = 0; i < out; i++) {
+            let total = 0;
+            for (let j = 0; j < input; j++) total += delta[i * input + j]! * (a[j]! / norm);
+            squares += total * total;
+          }
+          gains.push(Math.sqrt(squares));
         }
-        gains.push(Math.sqrt(squares));
+        const rows = await rowsOf("row space block 2");
+        const row = rows.find(
+          (one) => one.measure === measure && one.matrix === matrix && one.metric === "gain" && one.set === "unsafe",
+        )!;
+        // Inputs pass through float32 on their way into sets.
+        expect(row.value).toBeCloseTo(gains.reduce((total, one) => total + one, 0) / gains.length, 6);
+        expect(row.chance).toBeCloseTo(planted / Math.sqrt(input), 10);
       }
-      const rows = await rowsOf("row space block 2");
-      const row = rows.find((one) => one.matrix === matrix && one.metric === "gain" && one.set === "unsafe")!;
-      // Inputs pass through float32 on their way into sets.
-      expect(row.value).toBeCloseTo(gains.reduce((total, one) => total + one, 0) / gains.length, 6);
-      expect(row.chance).toBeCloseTo(planted / Math.sqrt(input), 10);
-    }
-  });
+    },
+  );
 
   test("sensitivity, the refusal direction and activation space have their rows, finite and with their nulls", async () => {
     const sensitivity = await rowsOf("sensitivity a_llama2_tuned");
@@ -293,9 +301,37 @@ describe("the pair with planted changes", () => {
     expect(direction.find(({ metric, set }) => metric === "place" && set === "prefix")).toBeDefined();
     const space = await rowsOf("activation space block 1");
     for (const row of space) expect(row.value).toBeGreaterThanOrEqual(0);
-    const ofBase = space.filter(({ checkpoint }) => checkpoint === "a_llama2");
-    expect(ofBase.length).toBe(10); // 4 directions of each half and class, and all of them
-    for (const row of ofBase) expect(row.value).toBe(row.chance);
+    for (const measure of ["activation-space", "activation-space-generated"]) {
+      const ofBase = space.filter((row) => row.measure === measure && row.checkpoint === "a_llama2");
+      expect(ofBase.length).toBe(10); // 4 directions of each half and class, and all of them
+      for (const row of ofBase) expect(row.value).toBe(row.chance);
+    }
+  });
+
+  test.each([
+    ["refusal-direction", "prompt"],
+    ["refusal-direction-generated", "next"],
+  ] as const)("the direction of the whole models: %s", async (measure, position) => {
+    const rows = (await rowsOf("refusal direction block 3")).filter((row) => row.measure === measure);
+    for (const model of [base, tuned]) {
+      const means: Record<string, Float64Array> = {};
+      const counted: Record<string, number> = { safe: 0, unsafe: 0 };
+      const used: Record<string, number> = { safe: 0, unsafe: 0 };
+      for (const { set, tokens } of prompts) {
+        // Rows 0, 1, 4, 5, .. of each class are the half that gives the direction.
+        if (!(set in counted) || Math.floor(counted[set]!++ / 2) % 2 === 1) continue;
+        used[set]!++;
+        means[set] ??= new Float64Array(model.config.width);
+        const state = (await whole(model, tokens as number[]))[position]["stream 3"]!;
+        for (const [i, x] of state.entries()) means[set][i]! += x;
+      }
+      const r = means.unsafe!.map((x, i) => x / used.unsafe! - means.safe![i]! / used.safe!);
+      const norm = rows.find((row) => row.metric === "norm" && row.checkpoint === model.name)!;
+      expect(norm.value).toBeCloseTo(Math.sqrt(r.reduce((total, x) => total + x * x, 0)), 5);
+      expect(norm.n).toBe(used.safe! + used.unsafe!);
+    }
+    expect(rows.find(({ metric }) => metric === "base-cosine")!.value).toBeLessThan(1);
+    expect(rows.find(({ metric, set }) => metric === "place" && set === "prefix")).toBeDefined();
   });
 
   test("killed between two blocks, the same command goes on, and ends in the same bytes", async () => {

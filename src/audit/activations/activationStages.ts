@@ -6,6 +6,7 @@ import {
   activationSpaceStage,
   alphaPathStage,
   clustersStage,
+  type Kept,
   refusalDirectionStage,
   sensitivityStage,
 } from "./measureStages.js";
@@ -98,8 +99,10 @@ export function activationStages(options: ActivationOptions): Stage[] {
   const [before, after] = [modelStream(streams, base), modelStream(streams, tuned)];
   const pair = { base, tuned };
   const stages: Stage[] = [];
+  const keptOf = (stream: ModelStream, layer: number): Kept =>
+    firstGenerated ? [stream.forward(layer), stream.next(layer)] : [stream.forward(layer)];
   for (const layer of blocks) {
-    const kept = { base: before.forward(layer), tuned: after.forward(layer) };
+    const kept = { base: keptOf(before, layer), tuned: keptOf(after, layer) };
     stages.push(
       activationSpaceStage(streams, pair, layer, kept),
       refusalDirectionStage(streams, pair, layer, kept),
@@ -109,11 +112,7 @@ export function activationStages(options: ActivationOptions): Stage[] {
     );
   }
   for (const stream of [before, after])
-    for (const layer of blocks) {
-      const prompt = stream.forward(layer);
-      const kept = firstGenerated ? ([prompt, stream.next(layer)] as const) : ([prompt] as const);
-      stages.push(clustersStage(streams, stream.model, layer, kept));
-    }
+    for (const layer of blocks) stages.push(clustersStage(streams, stream.model, layer, keptOf(stream, layer)));
   if (sensitivity)
     stages.push(
       sensitivityStage(streams, base, { own: before.backward(1) }),

@@ -28,6 +28,11 @@ import { modelTitle, type Streams, streamConfig } from "./streamStages.js";
 /** The stages that kept a block's activations: at the last prompt token, which predicts the first generated one, and at the first generated token. */
 export type Kept = readonly [Stage] | readonly [Stage, Stage];
 
+/** A measure's name at each position that was kept: `NAME` at the last prompt token, `NAME-generated` at the first generated one. */
+export function atPositions(measure: string, kept: Kept): { readonly position: number; readonly measure: string }[] {
+  return kept.map((_, position) => ({ position, measure: position === 0 ? measure : `${measure}-generated` }));
+}
+
 /** Directions that are measured one by one. */
 const DIRECTIONS = 15;
 /** Prompts have no branches to hold equally: halves are rows 0, 1, 4, 5, .. and the others of each set, in the order of the prompt file. */
@@ -65,9 +70,10 @@ export function clustersStage(streams: Streams, model: AuditModel, layer: number
     inputs: [...kept],
     run: async (context) => {
       const rows: ResultRow[] = [];
-      for (const [position, stage] of kept.entries()) {
-        const columns = { ...MEASURES[position]!, checkpoint: model.name, block: layer };
-        const sets = bySet(streams, (await readKept(context.input(stage))).activation);
+      for (const { position, measure } of atPositions("clusters", kept)) {
+        // The results contract has q in the index of `clusters`.
+        const columns = { measure, ...(position === 0 && { index: 1 }), checkpoint: model.name, block: layer };
+        const sets = bySet(streams, (await readKept(context.input(kept[position]!))).activation);
         rows.push(...clusterValues(sets, model, layer, position).map((value) => ({ ...columns, ...value })));
         for (const set of CLASSES) {
           const n = rowsOf(sets[set]!);
@@ -87,12 +93,12 @@ export function clustersStage(streams: Streams, model: AuditModel, layer: number
   };
 }
 
-/** By position. The results contract has q in the index of `clusters`. */
-const MEASURES = [{ measure: "clusters", index: 1 }, { measure: "clusters-generated" }] as const;
+/** The last prompt token and the first generated one. */
+const POSITIONS = 2;
 
 function clusterValues(sets: Readonly<Record<string, Vectors>>, model: AuditModel, layer: number, position: number) {
   const { safe, unsafe, ...others } = sets;
-  const random = seeded(`bootstrap audit clusters ${model.name}`, layer * MEASURES.length + position);
+  const random = seeded(`bootstrap audit clusters ${model.name}`, layer * POSITIONS + position);
   return clusters({ safe: safe!, unsafe: unsafe!, branches: BRANCHES, others, random });
 }
 
@@ -124,115 +130,136 @@ export function alphaPathStage(
   };
 }
 
-/** Measure 3 of one block: the angle between what activations span after and before tuning, beside the split half of the base model. Method §3.3. */
+/** The stages that kept a block's activations of both models. */
+export interface KeptOfPair {
+  readonly base: Kept;
+  readonly tuned: Kept;
+}
+
+const inputsOf = ({ base, tuned }: KeptOfPair): Stage[] => [...base, ...tuned];
+
+/**
+ * Measure 3 of one block: the angle between what activations span after and before tuning, beside the split half of the base model. Method §3.3. Rows of
+ * `activation-space`, and at the first generated token of `activation-space-generated`.
+ */
 export function activationSpaceStage(
   streams: Streams,
   { base, tuned }: { readonly base: AuditModel; readonly tuned: AuditModel },
   layer: number,
-  kept: { readonly base: Stage; readonly tuned: Stage },
+  kept: KeptOfPair,
 ): Stage {
   return {
     kind: "audit-activation-space",
     name: `activation space block ${layer}`,
     version: 1,
     config: { layer, checkpoints: [base.name, tuned.name], prompts: streams.prompts.sha256 },
-    inputs: [kept.base, kept.tuned],
+    inputs: inputsOf(kept),
     run: async (context) => {
-      const before = bySet(streams, (await readKept(context.input(kept.base))).activation);
-      const after = bySet(streams, (await readKept(context.input(kept.tuned))).activation);
       const rows: ResultRow[] = [];
-      for (const set of CLASSES) {
-        const first = sampleSpan(half(before[set]!, 0, BRANCHES));
-        const space = firstOf(first.directions, first.rank);
-        const angles = (vectors: Vectors) => {
-          const span = sampleSpan(vectors);
-          return {
-            single: activationSinThetas(space, { ...span, gram: new Float64Array(0) }, DIRECTIONS),
-            all: outsideShare(space, vectors),
-          };
-        };
-        const [null_, found] = [angles(half(before[set]!, 1, BRANCHES)), angles(half(after[set]!, 1, BRANCHES))];
-        const n = rowsOf(half(after[set]!, 1, BRANCHES));
-        for (const [checkpoint, { single, all }] of [
-          [base.name, null_],
-          [tuned.name, found],
-        ] as const) {
-          const columns = { measure: "activation-space", checkpoint, set, block: layer, n } as const;
-          for (const [i, value] of single.entries()) {
-            const chance = null_.single[i];
-            rows.push({
-              ...columns,
-              metric: "sin-theta",
-              index: i + 1,
-              value,
-              ...(chance !== undefined && { chance }),
-            });
-          }
-          if (all !== undefined)
-            rows.push({
-              ...columns,
-              metric: "sin-theta-all",
-              value: all,
-              ...(null_.all !== undefined && { chance: null_.all }),
-            });
-        }
+      for (const { position, measure } of atPositions("activation-space", kept.tuned)) {
+        const read = async (stage: Stage) => bySet(streams, (await readKept(context.input(stage))).activation);
+        const [before, after] = [await read(kept.base[position]!), await read(kept.tuned[position]!)];
+        for (const set of CLASSES)
+          rows.push(...spaceRows([base.name, tuned.name], before[set]!, after[set]!, { measure, set, block: layer }));
       }
       await writeRows(context, rows);
     },
   };
 }
 
+/** Of one class at one position: the other half of the base model's activations, which is the null, and that of the tuned one's, against what the first half spans. */
+function spaceRows(
+  checkpoints: readonly [string, string],
+  before: Vectors,
+  after: Vectors,
+  at: Pick<ResultRow, "measure" | "set" | "block">,
+): ResultRow[] {
+  const first = sampleSpan(half(before, 0, BRANCHES));
+  const space = firstOf(first.directions, first.rank);
+  const angles = (vectors: Vectors) => {
+    const span = sampleSpan(vectors);
+    return {
+      single: activationSinThetas(space, { ...span, gram: new Float64Array(0) }, DIRECTIONS),
+      all: outsideShare(space, vectors),
+    };
+  };
+  const [null_, found] = [angles(half(before, 1, BRANCHES)), angles(half(after, 1, BRANCHES))];
+  const n = rowsOf(half(after, 1, BRANCHES));
+  return [null_, found].flatMap(({ single, all }, which): ResultRow[] => {
+    const columns = { ...at, checkpoint: checkpoints[which]!, n };
+    const angle = (metric: string, value: number, chance: number | undefined, index?: number): ResultRow => ({
+      ...{ ...columns, metric, ...(index !== undefined && { index }), value },
+      ...(chance !== undefined && { chance }),
+    });
+    return [
+      ...Array.from(single, (value, i) => angle("sin-theta", value, null_.single[i], i + 1)),
+      ...(all === undefined ? [] : [angle("sin-theta-all", all, null_.all)]),
+    ];
+  });
+}
+
 /**
  * The difference-of-means direction r = mu^U - mu^S of the residual stream after one block, at the last prompt token, from one half of the prompts: its `norm`, its
  * `norm-share` of the mean state's, `auc` of the other half's projections on it (unsafe above safe), and `base-cosine` with the base model's. Arditi et al. 2024.
+ * At the first generated token the same as rows of `refusal-direction-generated`.
  */
 export function refusalDirectionStage(
   streams: Streams,
   { base, tuned }: { readonly base: AuditModel; readonly tuned: AuditModel },
   layer: number,
-  kept: { readonly base: Stage; readonly tuned: Stage },
+  kept: KeptOfPair,
 ): Stage {
   return {
     kind: "audit-refusal-direction",
     name: `refusal direction block ${layer}`,
-    version: 1,
+    version: 2,
     config: { layer, checkpoints: [base.name, tuned.name], prompts: streams.prompts.sha256 },
-    inputs: [kept.base, kept.tuned],
+    inputs: inputsOf(kept),
     run: async (context) => {
       const rows: ResultRow[] = [];
-      const directions: Float64Array[] = [];
-      for (const [model, stage] of [
-        [base, kept.base],
-        [tuned, kept.tuned],
-      ] as const) {
-        const sets = bySet(streams, (await readKept(context.input(stage))).stream);
-        const [safe, unsafe] = [sets.safe!, sets.unsafe!];
-        const r = refusalDirection(half(safe, 0, BRANCHES), half(unsafe, 0, BRANCHES));
-        directions.push(r);
-        const columns = { measure: "refusal-direction", checkpoint: model.name, block: layer } as const;
-        const used = rowsOf(half(safe, 0, BRANCHES)) + rowsOf(half(unsafe, 0, BRANCHES));
-        const state = mean([...norms(safe), ...norms(unsafe)]);
-        rows.push({ ...columns, metric: "norm", value: lengthOf(r), n: used });
-        if (state > 0) rows.push({ ...columns, metric: "norm-share", value: lengthOf(r) / state, n: used });
-        const along = (vectors: Vectors) => projections(half(vectors, 1, BRANCHES), r);
-        const [a, b] = [along(unsafe), along(safe)];
-        const value = auc(a, b);
-        const n = a.length + b.length;
-        rows.push({ ...columns, metric: "auc", value, n, ...aucInterval(value, a.length, b.length), chance: 0.5 });
-        for (const [set, vectors] of Object.entries(sets))
-          if (set !== "safe" && set !== "unsafe")
-            rows.push(projectionShare(vectors, sets, { ...columns, set }, layer, model.name));
+      for (const { position, measure } of atPositions("refusal-direction", kept.tuned)) {
+        const directions: Float64Array[] = [];
+        for (const [model, stage] of [
+          [base, kept.base[position]!],
+          [tuned, kept.tuned[position]!],
+        ] as const) {
+          const sets = bySet(streams, (await readKept(context.input(stage))).stream);
+          const found = directionRows(sets, { measure, checkpoint: model.name, block: layer });
+          directions.push(found.direction);
+          rows.push(...found.rows);
+        }
+        const cosine = cosineOf(directions[0]!, directions[1]!);
+        // Two random directions of d dimensions have |cos| of about 1 / sqrt(d); the sign is free of chance.
+        if (cosine !== undefined)
+          rows.push({
+            ...{ measure, checkpoint: tuned.name, block: layer },
+            ...{ metric: "base-cosine", value: cosine, chance: 0 },
+          });
       }
-      const cosine = cosineOf(directions[0]!, directions[1]!);
-      // Two random directions of d dimensions have |cos| of about 1 / sqrt(d); the sign is free of chance.
-      if (cosine !== undefined)
-        rows.push({
-          ...{ measure: "refusal-direction", checkpoint: tuned.name, block: layer },
-          ...{ metric: "base-cosine", value: cosine, chance: 0 },
-        });
       await writeRows(context, rows);
     },
   };
+}
+
+/** The direction of one model in one block at one position, and what is said of it alone. */
+function directionRows(
+  sets: Readonly<Record<string, Vectors>>,
+  columns: { readonly measure: string; readonly checkpoint: string; readonly block: number },
+): { readonly direction: Float64Array; readonly rows: ResultRow[] } {
+  const { safe, unsafe, ...others } = sets as { safe: Vectors; unsafe: Vectors };
+  const r = refusalDirection(half(safe, 0, BRANCHES), half(unsafe, 0, BRANCHES));
+  const used = rowsOf(half(safe, 0, BRANCHES)) + rowsOf(half(unsafe, 0, BRANCHES));
+  const state = mean([...norms(safe), ...norms(unsafe)]);
+  const along = (vectors: Vectors) => projections(half(vectors, 1, BRANCHES), r);
+  const [a, b] = [along(unsafe), along(safe)];
+  const [value, n] = [auc(a, b), a.length + b.length];
+  const rows: ResultRow[] = [
+    { ...columns, metric: "norm", value: lengthOf(r), n: used },
+    ...(state > 0 ? [{ ...columns, metric: "norm-share", value: lengthOf(r) / state, n: used }] : []),
+    { ...columns, metric: "auc", value, n, ...aucInterval(value, a.length, b.length), chance: 0.5 },
+    ...Object.entries<Vectors>(others).map(([set, vectors]) => projectionShare(vectors, sets, { ...columns, set })),
+  ];
+  return { direction: r, rows };
 }
 
 /**
@@ -242,16 +269,20 @@ export function refusalDirectionStage(
 function projectionShare(
   vectors: Vectors,
   sets: Readonly<Record<string, Vectors>>,
-  columns: Pick<ResultRow, "measure" | "checkpoint" | "block" | "set">,
-  layer: number,
-  checkpoint: string,
+  columns: {
+    readonly measure: string;
+    readonly checkpoint: string;
+    readonly block: number;
+    readonly set: string;
+  },
 ): ResultRow {
   const means = classMeans(half(sets.safe!, 0, BRANCHES), half(sets.unsafe!, 0, BRANCHES));
   const r = means.unsafe.map((value, i) => value - means.safe[i]!);
   const scale = r.reduce((total, value) => total + value * value, 0);
   const start = r.reduce((total, value, i) => total + value * means.safe[i]!, 0);
   const values = projections(vectors, r).map((value) => (scale === 0 ? 0 : (value - start) / scale));
-  const random = seeded(`bootstrap audit direction ${checkpoint} ${columns.set}`, layer);
+  const { measure, checkpoint, set, block } = columns;
+  const random = seeded(`bootstrap audit ${measure} ${checkpoint} ${set}`, block);
   return {
     ...columns,
     metric: "place",

@@ -10,7 +10,7 @@ import type { Stage } from "../../study/stage.js";
 import { type Engine, type FloatDType, matmul, program } from "../../tensor/index.js";
 import { readDirections } from "../layerOverlap.js";
 import { readKept } from "./chunkFiles.js";
-import { bySet } from "./measureStages.js";
+import { atPositions, bySet, type Kept } from "./measureStages.js";
 import { type AuditModel, allocateFloats, type Floats, fillDelta } from "./model.js";
 import { run, type Streams } from "./streamStages.js";
 
@@ -24,8 +24,8 @@ const DIRECTIONS = 15;
 
 /**
  * Measure 4 of one block: what dW does to what enters it at the last prompt token of the tuned model, a scaled to norm 1. `gain` |dW a|, its ratio of unsafe over
- * safe, and, where the weights of the block were measured (`directions`: that stage), `projection` sigma_i v_i' a. dW of one matrix is in memory at a time.
- * Method §3.4.
+ * safe, and, where the weights of the block were measured (`directions`: that stage), `projection` sigma_i v_i' a. The same at the first generated token, where it
+ * was kept, as rows of `row-space-generated`. dW of one matrix is in memory at a time. Method §3.4.
  */
 export function rowSpaceStage(
   streams: Streams,
@@ -35,7 +35,7 @@ export function rowSpaceStage(
     kept,
     directions,
     matrices,
-  }: { readonly kept: Stage; readonly directions?: Stage | undefined; readonly matrices: readonly MatrixName[] },
+  }: { readonly kept: Kept; readonly directions?: Stage | undefined; readonly matrices: readonly MatrixName[] },
 ): Stage {
   const { dtype } = streams;
   const places = [...layerMatrices(tuned.config, layer)].flatMap(([name, place]) =>
@@ -44,7 +44,7 @@ export function rowSpaceStage(
   return {
     kind: "audit-row-space",
     name: `row space block ${layer}`,
-    version: 1,
+    version: 2,
     config: {
       layer,
       dtype,
@@ -54,22 +54,26 @@ export function rowSpaceStage(
       prompts: streams.prompts.sha256,
       matrices: places.map(([name]) => name),
     },
-    inputs: directions === undefined ? [kept] : [kept, directions],
+    inputs: directions === undefined ? [...kept] : [...kept, directions],
     steps: places.length,
     run: async (context) => {
-      const activations = await readKept(context.input(kept));
+      const positions = [];
+      for (const { position, measure } of atPositions("row-space", kept))
+        positions.push({ measure, activations: await readKept(context.input(kept[position]!)) });
       const rows: ResultRow[] = [];
       for (const [index, [matrix, place]] of places.entries()) {
         context.signal.throwIfAborted();
-        const inputs = unitSets(streams, activations[INPUTS[matrix]]);
         const delta = allocateFloats(dtype, place.shape[0] * place.shape[1]);
         await fillDelta(base, tuned, place.tensor, delta);
         const right = directions && (await readDirections(context.input(directions), matrix))?.right;
-        const effects = await effectsOf(await streams.engine(), place, delta, { inputs, right, dtype });
-        const columns = { measure: "row-space", checkpoint: tuned.name, block: layer, matrix } as const;
         const chance = Math.sqrt(squaredNorm(delta) / place.shape[1]);
-        rows.push(...gainRows(effects.gains, { columns, chance, step: layer * places.length + index }));
-        if (right !== undefined) rows.push(...projectionRows(inputs, right, effects.singularValues, columns));
+        for (const { measure, activations } of positions) {
+          const inputs = unitSets(streams, activations[INPUTS[matrix]]);
+          const effects = await effectsOf(await streams.engine(), place, delta, { inputs, right, dtype });
+          const columns = { measure, checkpoint: tuned.name, block: layer, matrix } as const;
+          rows.push(...gainRows(effects.gains, { columns, chance, step: layer * places.length + index }));
+          if (right !== undefined) rows.push(...projectionRows(inputs, right, effects.singularValues, columns));
+        }
         context.progress(index + 1, places.length, matrix);
       }
       await writeRows(context, rows);
@@ -130,7 +134,10 @@ function gainRows(
   gains: ReadonlyMap<string, Float64Array>,
   { columns, chance, step }: { readonly columns: Columns; readonly chance: number; readonly step: number },
 ): ResultRow[] {
-  const { uniform: random } = createStream(randomKey(0, `bootstrap audit row space ${columns.checkpoint}`), step);
+  const { uniform: random } = createStream(
+    randomKey(0, `bootstrap audit ${columns.measure} ${columns.checkpoint}`),
+    step,
+  );
   const rows = [...gains].map(
     ([set, values]): ResultRow => ({
       ...{ ...columns, metric: "gain", set, value: mean(values), n: values.length },
