@@ -13,7 +13,7 @@ import { trainingLog } from "../dist/study/stages/trainingLog.js";
 import { pretrainBatches, scoredPositions } from "../dist/train/index.js";
 import { alternate, mean, median, medianRatio } from "./lib/alternate.mjs";
 import { startPeer } from "./lib/peer.mjs";
-import { checkParity, initialWeights, loadPeer, ourTraining } from "./lib/training.mjs";
+import { checkParity, copyOf, initialWeights, loadPeer, ourTraining } from "./lib/training.mjs";
 
 const STEPS_A_TURN = 40;
 const WARM = 10;
@@ -91,9 +91,4 @@ export async function run({ peer: interpreter, compile = false, repeats = 7, not
     await engine.release();
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** A batch whose buffers no later batch can overwrite. */
-function copyOf(batch) {
-  return Object.fromEntries(Object.entries(batch).map(([name, values]) => [name, values.slice()]));
 }

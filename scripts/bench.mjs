@@ -11,7 +11,7 @@ const parts = readdirSync(folder)
   .filter((name) => name.endsWith(".mjs"))
   .map((name) => name.slice(0, -".mjs".length))
   .sort();
-const usage = `use "npm run bench -- PART [--json FILE] [--peer PYTHON] [--compile] [--repeats N] [--layers N] [--only weights|activations]", parts: ${parts.join(", ")}.`;
+const usage = `use "npm run bench -- PART [--json FILE] [--peer PYTHON] [--compile] [--repeats N] [--layers N] [--only weights|activations] [--device cpu|webgpu|cuda|auto]", parts: ${parts.join(", ")}.`;
 
 /** The part and its options. Throws a refusal. */
 function parse() {
@@ -26,6 +26,7 @@ function parse() {
         repeats: { type: "string" },
         layers: { type: "string" },
         only: { type: "string" },
+        device: { type: "string" },
       },
     });
   } catch (error) {
@@ -47,7 +48,11 @@ function parse() {
   const { only } = values;
   if (only !== undefined && (part !== "audit" || !["weights", "activations"].includes(only)))
     throw refusal(`--only is about audit, weights or activations; ${usage}`);
-  return { part, json: values.json, options: { peer: values.peer, compile: values.compile, repeats, layers, only } };
+  const { device } = values;
+  if (device !== undefined && (part !== "paper" || !["cpu", "webgpu", "cuda", "auto"].includes(device)))
+    throw refusal(`--device is about paper: cpu, webgpu, cuda or auto; ${usage}`);
+  const { json, peer, compile } = values;
+  return { part, json, options: { peer, compile, repeats, layers, only, device } };
 }
 
 /** Writes, or refuses with the reason. */

@@ -6,5 +6,5 @@ export interface Peer {
 }
 export function startPeer(
   interpreter: string,
-  options: { readonly threads: number; note(text: string): void },
+  options: { readonly threads: number; readonly device?: "cpu" | "gpu"; note(text: string): void },
 ): Promise<Peer | undefined>;

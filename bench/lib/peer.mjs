@@ -12,10 +12,10 @@ function environment() {
 }
 
 /**
- * Starts bench/peers/step.py and keeps it, so that its start is never measured. Resolves to undefined, and says why, when the
- * interpreter has no PyTorch. Throws a refusal when there is no such interpreter.
+ * Starts bench/peers/step.py and keeps it, so that its start is never measured. `device`: cpu, or gpu, which is the CPU where its PyTorch has none, and
+ * `about` says so. Resolves to undefined, and says why, when the interpreter has no PyTorch. Throws a refusal when there is no such interpreter.
  */
-export async function startPeer(interpreter, { threads, note }) {
+export async function startPeer(interpreter, { threads, device = "cpu", note }) {
   const found = spawnSync(interpreter, ["-c", "import torch, numpy"], { encoding: "utf8", env: environment() });
   if (found.error !== undefined)
     throw refusal(
@@ -45,6 +45,6 @@ export async function startPeer(interpreter, { threads, note }) {
     if (answer.error !== undefined) throw new Error(`the peer failed: ${answer.error}`);
     return answer;
   }
-  const about = await ask({ do: "start", threads });
+  const about = await ask({ do: "start", threads, device });
   return { about, ask, stop: () => child.stdin.end() };
 }

@@ -24,7 +24,22 @@ export function fullBatch({ batch, time, vocabulary = 50 }) {
 /** Our side of a training race. `turn(n)` trains n steps on and resolves to the seconds of each, and their losses. */
 export function ourTraining(
   engine,
-  { model, batch, time, scored, pad, batchAt, schedule, initial, clip = CLIP, adamw = ADAMW, onStep = () => {} },
+  {
+    model,
+    objective = pretrain,
+    reference,
+    batch,
+    time,
+    scored,
+    sharedPrefix,
+    pad,
+    batchAt,
+    schedule,
+    initial,
+    clip = CLIP,
+    adamw = ADAMW,
+    onStep = () => {},
+  },
 ) {
   let state = freshState(initial);
   return {
@@ -35,7 +50,8 @@ export function ourTraining(
       // A step's time is from the end of the one before, so one step more is run than counted: the first also finds its session.
       state = await train(engine, state, {
         model,
-        objective: pretrain,
+        objective,
+        ...(reference !== undefined && { reference }),
         adamw,
         clip,
         schedule,
@@ -43,6 +59,7 @@ export function ourTraining(
         batch,
         time,
         scored,
+        ...(sharedPrefix !== undefined && { sharedPrefix }),
         pad,
         batchAt,
         batchName: "bench",
@@ -104,6 +121,11 @@ function denseTargets({ tokens, positions, targets, weights }, batch) {
   for (let i = 0; i < targets.length; i++)
     if (weights[i] !== 0) dense[Math.floor(i / scored) * time + (positions?.[i] ?? i % scored)] = BigInt(targets[i]);
   return dense;
+}
+
+/** A batch whose buffers no later batch can overwrite. */
+export function copyOf(batch) {
+  return Object.fromEntries(Object.entries(batch).map(([name, values]) => [name, values.slice()]));
 }
 
 /** Throws unless both trainings give the same losses, step by step. Relative; float32 sums in another order drift as weights move. */

@@ -92,9 +92,9 @@ def learning_rate(step, peak, final, warmup, steps):
     return final + 0.5 * (peak - final) * (1 + math.cos(math.pi * progress))
 
 
-def training(request):
+def training(request, device):
     """Reads what the request names, and returns a generator that makes one training step each time it is resumed."""
-    model = Gpt(request["model"], request["pad"], request["masked"])
+    model = Gpt(request["model"], request["pad"], request["masked"]).to(device)
     flat = np.fromfile(request["weights"], dtype=np.float32)
     parameters = dict(model.named_parameters())
     assert set(parameters) == {slot["name"] for slot in request["slots"]}
@@ -123,7 +123,7 @@ def training(request):
             rate = learning_rate(step, **request["schedule"])
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            tokens, targets = torch.from_numpy(samples[step % len(samples)])
+            tokens, targets = torch.from_numpy(samples[step % len(samples)]).to(device)
             optimizer.zero_grad(set_to_none=True)
             loss = loss_of(tokens, targets)
             loss.backward()
@@ -150,16 +150,20 @@ def turn(steps, count):
 
 def main():
     trainings = {}
+    device = "cpu"
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if request["do"] == "start":
                 torch.set_num_threads(request["threads"])
-                description = f"PyTorch {torch.__version__} eager, Python {platform.python_version()}"
+                device = "cuda" if request["device"] == "gpu" and torch.cuda.is_available() else "cpu"
+                where = f" on {torch.cuda.get_device_name()}" if device == "cuda" else " on the CPU"
+                # float32 throughout on both sides: PyTorch's default is no TF32 in matrix products.
+                description = f"PyTorch {torch.__version__} eager{where}, Python {platform.python_version()}"
                 answer = {"description": description}
             elif request["do"] == "load":
                 answer = {"id": len(trainings)}
-                trainings[answer["id"]] = training(request)
+                trainings[answer["id"]] = training(request, device)
             elif request["do"] == "turn":
                 answer = turn(trainings[request["id"]], request["count"])
             elif request["do"] == "drop":

@@ -67,6 +67,8 @@ describe("the bench command", () => {
     [["step", "world"], /one part at a time/],
     [["step", "--repeats", "0"], /whole number from 1 to 1000, not "0"/],
     [["step", "--compile"], /--compile is about the peer/],
+    [["step", "--device", "webgpu"], /--device is about paper: cpu, webgpu, cuda or auto/],
+    [["paper", "--device", "gpu"], /--device is about paper: cpu, webgpu, cuda or auto/],
     [["step", "--pear", "x"], /Unknown option '--pear'/],
     [["step", "--json", join(tmpdir(), "no-such-folder", "x.json")], /cannot write .*ENOENT/],
   ])("refuses %j in one sentence", (words, sentence) => {
@@ -82,6 +84,7 @@ describe("the bench command", () => {
       "audit.mjs",
       "cost.mjs",
       "decode.mjs",
+      "paper.mjs",
       "pretrain.mjs",
       "soft-prompt.mjs",
       "startup.mjs",
