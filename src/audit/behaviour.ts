@@ -9,7 +9,7 @@ import type { ResultRow } from "../study/results.js";
 import type { Stage } from "../study/stage.js";
 import { type FloatDType, sizeOf } from "../tensor/index.js";
 import type { AuditModel } from "./activations/model.js";
-import { folderStates, generate, generationCost, heldInMemory } from "./generate.js";
+import { answersOf, folderStates, generationCost, heldInMemory, writeOn } from "./generate.js";
 import { behaviourRows, type JudgedSet } from "./judges/behaviourRows.js";
 import type { Answer, Judge, Judgement } from "./judges/judge.js";
 import { escapedJson } from "./prompts/jsonLines.js";
@@ -31,16 +31,24 @@ export interface BehaviourOptions {
   readonly dtype?: FloatDType;
   /** Models up to this size are held in memory while they generate; larger ones are read once for every token. */
   readonly memoryBytes?: number;
+  /** Tokens between two stages of a model that is not held in memory; by default as many as are estimated to take ten minutes. */
+  readonly tokensAStage?: number;
 }
 
 /** Float32 parameters of a model of half a billion. */
 const MEMORY_BYTES = 2e9;
+/** Estimated seconds of a stage's tokens: what a power cut costs at most. */
+const STAGE_SECONDS = 600;
 const ANSWERS = "answers.jsonl";
+/** Of the last stage that generates: the tokens of each answer. */
 const TOKENS = "tokens.json";
+/** Of those before it: all tokens so far, and, in a folder, what entered each block. */
+const SO_FAR = "so-far.json";
+const STATES = "states";
 
 /**
- * What the models answer, and whether they refuse: for each model a stage that generates greedily, and one that has every judge judge the answers. The second
- * writes `answers.jsonl` (prompt, answer and judgements, escaped) and rows of `behaviour`.
+ * What the models answer, and whether they refuse: for each model stages that generate greedily, a few tokens each where the model is large, and one that has every
+ * judge judge the answers. The last `answers.jsonl` (prompt, answer and judgements, escaped) and rows of `behaviour`.
  * @throws UserError for fewer than two judges, or two of one name.
  */
 export function behaviourStages(options: BehaviourOptions): Stage[] {
@@ -53,6 +61,7 @@ export function behaviourStages(options: BehaviourOptions): Stage[] {
   return options.models.map((model) => judgeStage(options, model, generateStage(options, model)));
 }
 
+/** The stages that write the answers of one model, each from those before it; returns the last. */
 function generateStage(options: BehaviourOptions, model: AuditModel): Stage {
   const { prompts, tokens, endIds, dtype = "float32", memoryBytes = MEMORY_BYTES } = options;
   const width = dtype === "float64" ? 8 : 4;
@@ -60,36 +69,61 @@ function generateStage(options: BehaviourOptions, model: AuditModel): Stage {
   const fits = whole <= memoryBytes;
   const ids = prompts.map((prompt) => prompt.ids);
   const cost = generationCost(model.config, ids, { tokens, dtype, held: fits ? whole : 0 });
-  return {
-    kind: "audit-generate",
-    name: `generate ${model.name}`,
-    version: 1,
-    config: {
-      model: model.identity,
-      prompts: prompts.map(({ ids }) => Array.from(ids)),
-      tokens,
-      endIds: [...endIds],
-      dtype,
-    },
-    inputs: [],
-    steps: tokens,
-    estimateSeconds: cost.seconds,
-    estimateBytes: cost.peak,
-    run: async (context) => {
-      const states = join(context.folder, "states");
-      await mkdir(states);
-      const answers = await generate({
-        ...{ tokens, dtype, endIds: new Set(endIds), prompts: ids },
-        model: fits ? heldInMemory(model, dtype) : model,
-        engine: await options.engine(),
-        states: folderStates(states),
-        signal: context.signal,
-        progress: context.progress,
-      });
-      await rm(states, { recursive: true });
-      await writeFile(join(context.folder, TOKENS), `${JSON.stringify(answers.map((ids) => Array.from(ids)))}\n`);
-    },
+  const { tokensAStage = Math.max(1, Math.floor(STAGE_SECONDS / cost.tokenSeconds)) } = options;
+  const config = {
+    model: model.identity,
+    prompts: prompts.map(({ ids }) => Array.from(ids)),
+    tokens,
+    endIds: [...endIds],
+    dtype,
   };
+  const source = fits ? heldInMemory(model, dtype) : model;
+  const stages: Stage[] = [];
+  for (let done = 0; done < tokens; ) {
+    const from = done;
+    const earlier = [...stages];
+    // The prompts' pass is the longest: a stage of its own.
+    const until = fits ? tokens : Math.min(tokens, from === 0 ? 1 : from + tokensAStage);
+    const last = until === tokens;
+    stages.push({
+      kind: "audit-generate",
+      name: last ? `generate ${model.name}` : `generate ${model.name}, up to token ${until}`,
+      version: 2,
+      config: { ...config, until },
+      inputs: earlier,
+      steps: until - from,
+      estimateSeconds: (from === 0 ? cost.promptSeconds : 0) + (until - Math.max(from, 1)) * cost.tokenSeconds,
+      estimateBytes: cost.peak,
+      run: async (context) => {
+        const states = join(context.folder, STATES);
+        await mkdir(states);
+        const before = earlier.at(-1);
+        const written =
+          before === undefined
+            ? ids.map(() => [])
+            : (JSON.parse(await readFile(join(context.input(before), SO_FAR), "utf8")) as number[][]);
+        const found = await writeOn(
+          {
+            ...{ tokens, dtype, endIds: new Set(endIds), prompts: ids, model: source },
+            engine: await options.engine(),
+            states: folderStates(
+              states,
+              earlier.map((stage) => join(context.input(stage), STATES)),
+            ),
+            signal: context.signal,
+            progress: (step, _, note) => context.progress(step - from, until - from, note),
+          },
+          written,
+          until,
+        );
+        if (last) await rm(states, { recursive: true }); // nothing goes on from it
+        const text = last ? answersOf(found, new Set(endIds)).map((answer) => Array.from(answer)) : found;
+        await writeFile(join(context.folder, last ? TOKENS : SO_FAR), `${JSON.stringify(text)}\n`);
+      },
+    });
+    done = until;
+  }
+  return stages.at(-1)!;
 }
 
 function judgeStage({ prompts, tokenizer, judges }: BehaviourOptions, model: AuditModel, generated: Stage): Stage {

@@ -28,6 +28,6 @@ export const behaviourPart: AuditPart = {
     const ids = prompts.tokenized.map((prompt) => prompt.ids);
     const { tokens, judges } = behaviour;
     const { disk } = generationCost(pair.tuned.checkpoint.config, ids, { tokens, dtype: "float32" });
-    return `behaviour: ${ids.length} prompts${prompts.chat ? " in the chat template" : ""}, up to ${tokens} tokens each by both models, judged by ${judges.map(({ name }) => name).join(", ")}; ${(disk / 2 ** 30).toFixed(1)} GiB on disk meanwhile`;
+    return `behaviour: ${ids.length} prompts${prompts.chat ? " in the chat template" : ""}, up to ${tokens} tokens each by both models, judged by ${judges.map(({ name }) => name).join(", ")}; ${(disk / 2 ** 30).toFixed(1)} GiB on disk`;
   },
 };

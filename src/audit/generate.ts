@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { UserError } from "../errors.js";
 import { type DecoderConfig, outerNames } from "../model/index.js";
 import { type Engine, type FloatDType, sizeOf } from "../tensor/index.js";
@@ -42,11 +43,21 @@ export function memoryStates(): StateStore {
   };
 }
 
-/** As files in a folder, so that memory does not grow with prompts and blocks. */
-export function folderStates(folder: string): StateStore {
+/** As files in a folder, so that memory does not grow with prompts and blocks. @param earlier folders that hold what was put before. */
+export function folderStates(folder: string, earlier: readonly string[] = []): StateStore {
+  const file = (key: string) => `${key}.safetensors`;
+  let places: ReadonlyMap<string, string> | undefined;
+  const earlierPlaces = async () => {
+    const found = new Map<string, string>();
+    for (const one of earlier) for (const name of await readdir(one)) found.set(name, one);
+    return found;
+  };
   return {
     put: (key, data) => writeTensors(folder, key, { states: { shape: [data.length], data } }),
-    get: async (key) => (await readTensors(folder, key)).states!.data as Floats,
+    async get(key) {
+      places ??= await earlierPlaces();
+      return (await readTensors(places.get(file(key)) ?? folder, key)).states!.data as Floats;
+    },
   };
 }
 
@@ -73,6 +84,9 @@ const TOKENS_AT_A_TIME = 512;
 /** Numbers of the head in memory at a time. */
 const HEAD_NUMBERS = 2 ** 24;
 
+/** Tokens after each prompt, the same number for all: what is after the token that ends an answer is there too. */
+export type Written = readonly (readonly number[])[];
+
 /**
  * Greedy decoding: after each prompt the token of the largest logit, at most `tokens` of them, up to a token that ends the answer. Prompts of nearly one length
  * go together, padded on the left; all of them pass one block before the next is read, once for the prompts and once for each further token, whose keys
@@ -80,30 +94,39 @@ const HEAD_NUMBERS = 2 ** 24;
  * Returns the ids of each answer, without the token that ended it. @throws UserError for a prompt that leaves no room in the model's context.
  */
 export async function generate(options: GenerateOptions): Promise<Int32Array[]> {
+  const nothing = options.prompts.map(() => []);
+  return answersOf(await writeOn(options, nothing, options.tokens), options.endIds);
+}
+
+/** What was written, up to the token that ends each answer and without it. */
+export function answersOf(written: Written, endIds: ReadonlySet<number>): Int32Array[] {
+  return written.map((ids) => {
+    const end = ids.findIndex((id) => endIds.has(id));
+    return Int32Array.from(end === -1 ? ids : ids.slice(0, end));
+  });
+}
+
+/**
+ * As `generate`, from what was `written` before, whose states are in `options.states`, until there are `until` tokens or all answers have ended: a long generation
+ * can be cut into parts, and gives the same tokens.
+ */
+export async function writeOn(options: GenerateOptions, written: Written, until: number): Promise<number[][]> {
   const { model, prompts, tokens, endIds, engine, dtype = "float32", states = memoryStates() } = options;
   const { tokensAtATime = TOKENS_AT_A_TIME, signal, progress = () => {} } = options;
   const { config } = model;
-  const { width, blocks, context, vocabulary } = config;
-  for (const [index, ids] of prompts.entries()) {
-    if (ids.length === 0) throw new UserError(`Prompt ${index + 1} has no token.`);
-    if (ids.length + tokens > context)
-      throw new UserError(
-        `Prompt ${index + 1} has ${ids.length} tokens; with ${tokens} more it does not fit into a model made for ${context}; shorten it.`,
-      );
-    if (Array.prototype.some.call(ids, (id: number) => !(Number.isInteger(id) && id >= 0 && id < vocabulary)))
-      throw new UserError(`Prompt ${index + 1} holds a token that the model does not have; is this its own tokenizer?`);
-  }
-  const sequences = prompts.map((ids) => Array.from(ids));
-  const answers: number[][] = prompts.map(() => []);
-  const ended = prompts.map(() => false);
+  const { width, blocks } = config;
+  requireRoom(options);
+  const sequences = prompts.map((ids, row) => [...Array.from(ids), ...written[row]!]);
   const chunks = chunksOf(
-    sequences.map((ids) => ({ set: "", tokens: ids })),
+    prompts.map((ids) => ({ set: "", tokens: ids })),
     tokensAtATime,
   );
   const buffers = blockBuffers(config, dtype);
   const key = (layer: number, chunk: number, step: number) => `block-${layer}-chunk-${chunk}-token-${step}`;
+  const generated = (row: number) => sequences[row]!.slice(prompts[row]!.length);
+  const ended = written.map((ids) => ids.some((id) => endIds.has(id)));
 
-  for (let step = 0; step < tokens && !ended.every(Boolean); step++) {
+  for (let step = written[0]?.length ?? 0; step < until && !ended.every(Boolean); step++) {
     /** What enters the block at hand: all positions of the prompts, then one position for each token. */
     const hidden = await Promise.all(
       chunks.map((chunk) => entering(model, sequences, chunk, step === 0 ? chunk.time : 1, dtype)),
@@ -141,21 +164,37 @@ export async function generate(options: GenerateOptions): Promise<Int32Array[]> 
     const next = await largestLogits(model, engine, last, prompts.length, dtype);
     for (const [row, token] of next.entries()) {
       sequences[row]!.push(token);
-      if (!ended[row] && endIds.has(token)) ended[row] = true;
-      if (!ended[row]) answers[row]!.push(token);
+      if (endIds.has(token)) ended[row] = true;
     }
     progress(step + 1, tokens, `${ended.filter(Boolean).length} of ${prompts.length} answers ended`);
   }
-  return answers.map((ids) => Int32Array.from(ids));
+  return prompts.map((_, row) => generated(row));
+}
+
+/** @throws UserError for a prompt that is empty, holds a token that the model does not have, or leaves no room in the model's context. */
+function requireRoom({ model, prompts, tokens }: GenerateOptions): void {
+  const { context, vocabulary } = model.config;
+  for (const [index, ids] of prompts.entries()) {
+    if (ids.length === 0) throw new UserError(`Prompt ${index + 1} has no token.`);
+    if (ids.length + tokens > context)
+      throw new UserError(
+        `Prompt ${index + 1} has ${ids.length} tokens; with ${tokens} more it does not fit into a model made for ${context}; shorten it.`,
+      );
+    if (Array.prototype.some.call(ids, (id: number) => !(Number.isInteger(id) && id >= 0 && id < vocabulary)))
+      throw new UserError(`Prompt ${index + 1} holds a token that the model does not have; is this its own tokenizer?`);
+  }
 }
 
 /** What generating takes, before it starts. */
 export interface GenerationCost {
   /** Peak memory, in bytes. */
   readonly peak: number;
-  /** On disk until the answers are done: what entered each block, for every prompt and token. */
+  /** On disk: what entered each block, for every prompt and token. */
   readonly disk: number;
-  readonly seconds: number;
+  /** Of the prompts' pass through all blocks. */
+  readonly promptSeconds: number;
+  /** Of each further token. */
+  readonly tokenSeconds: number;
 }
 
 /**
@@ -176,7 +215,7 @@ export function generationCost(
   const states =
     chunks.reduce((sum, { batch, time }) => sum + batch * time, 0) * config.width * (dtype === "float64" ? 8 : 4);
   const [first, next] = [blockSeconds(config, { chunks }, 1), blockSeconds(config, { chunks: longer }, 0.25)];
-  return { peak: peak + states + held, disk, seconds: config.blocks * (first + (tokens - 1) * next) };
+  return { peak: peak + states + held, disk, promptSeconds: config.blocks * first, tokenSeconds: config.blocks * next };
 }
 
 /** Rows of a chunk with padding on the left. [batch, time] each */

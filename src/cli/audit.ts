@@ -1,6 +1,6 @@
 import { freemem } from "node:os";
 import { join } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { closest } from "fastest-levenshtein";
 import { stringify } from "yaml";
 import { type AuditPair, openPair } from "../audit/pair.js";
@@ -11,6 +11,7 @@ import { UserError } from "../errors.js";
 import { engineSource } from "../study/engines.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import { planStages } from "../study/graph.js";
+import type { Keep } from "../study/keep.js";
 import { openRun } from "../study/openRun.js";
 import { versions } from "../study/runConfig.js";
 import { sealYaml } from "../study/seal.js";
@@ -32,6 +33,7 @@ interface AuditOptions extends PromptFlags {
   readonly name?: string;
   readonly runs: string;
   readonly threads: number;
+  readonly keep?: Exclude<Keep, "last">;
   readonly json?: true;
   readonly plan?: true;
 }
@@ -64,6 +66,12 @@ export function registerAudit(program: Command, io: Io): void {
       "threads of the engine; the results do not depend on it",
       wholeNumber("--threads", 1, 1024),
       2,
+    )
+    .addOption(
+      new Option(
+        "--keep <which>",
+        "states between blocks and tokens that stay when the audit is done: all, none; what a later command needs is made again",
+      ).choices(["all", "none"] satisfies Keep[]),
     )
     .option("--json", "print events for machines, one JSON object a line")
     .option("--plan", "print the plan and stop: no weight is read, nothing is written");
@@ -117,7 +125,7 @@ async function audit(
   const stages = parts.flatMap((part): Stage[] => AUDIT_PARTS[part].stages(plan));
   const runFolder = join(options.runs, runName(options.name ?? pair.tuned.name));
 
-  const found = await planStages(stages, runFolder, nodeFileSystem);
+  const found = await planStages(stages, runFolder, nodeFileSystem, 1, options.keep === "all");
   const described = parts.map((part) => AUDIT_PARTS[part].describe(plan));
   if (options.plan) {
     const json = { event: "plan", ...planJson(found), parts: described, notes: pair.notes };
@@ -133,6 +141,7 @@ async function audit(
     );
   await runToEnd(stages, runFolder, configText(plan, options), options.json === true, io, {
     answer: printAnswer,
+    ...(options.keep !== undefined && { keep: options.keep }),
   });
 }
 

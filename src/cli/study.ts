@@ -16,7 +16,7 @@ import { resolveDevice } from "../study/devices.js";
 import { engineSource } from "../study/engines.js";
 import { nodeFileSystem } from "../study/fileSystem.js";
 import { planStages, type StudySummary } from "../study/graph.js";
-import { type DiskUse, diskUse, KEEP, type Keep, removeCheckpoints } from "../study/keep.js";
+import { type DiskUse, diskUse, KEEP, type Keep, removeSpare } from "../study/keep.js";
 import { loadWorld } from "../study/loadWorld.js";
 import type { StudyObserver } from "../study/observer.js";
 import { openRun } from "../study/openRun.js";
@@ -47,7 +47,7 @@ const WORTH_SAYING = 2 ** 20;
 /** A study that is under way rewrites its report after a stage, at most this often. */
 const REPORT_EVERY_MS = 10_000;
 /** And so seldom that no more than one part in this many goes into it. */
-const REPORT_SHARE = 20;
+const REPORT_SHARE = 40;
 /** Adds `nullscope study`. */
 export function registerStudy(program: Command, io: Io): void {
   program
@@ -186,7 +186,7 @@ export async function runToEnd(
         await finished?.();
         await gatherResults(stages, runFolder, view.observer);
         report = await reportOf(runFolder, view.observer);
-        if (keep !== undefined) freed = await removeCheckpoints(stages, runFolder, keep);
+        if (keep !== undefined) freed = await removeSpare(stages, runFolder, keep);
       },
     });
   } finally {
@@ -206,12 +206,14 @@ export async function runToEnd(
   conclude(summary, json ? undefined : (report ?? join(runFolder, "results")), stop.by(), io);
 }
 
-/** Where a study is large enough to matter to a disk: what it takes, and what of that could go. */
-function diskText({ stages, bytes, checkpoints }: DiskUse, freed: number): string {
+/** Where a run is large enough to matter to a disk: what it takes, and what of that could go. */
+function diskText({ stages, bytes, checkpoints, states }: DiskUse, freed: number): string {
   if (bytes < WORTH_SAYING && freed === 0) return "";
-  const rest = checkpoints > 0 && freed === 0 ? "; --keep last or none removes them" : "";
-  const gone = freed > 0 ? `; ${formatBytes(freed)} of checkpoints removed` : "";
-  return `Disk: ${formatBytes(bytes)} in ${formatCount(stages)} stages, ${formatBytes(checkpoints)} of it checkpoints${rest}${gone}.\n`;
+  const [spare, what, keep] = states > 0 ? [states, "states", "none"] : [checkpoints, "checkpoints", "last or none"];
+  const of = spare > 0 || freed === 0 ? `, ${formatBytes(spare)} of it ${what}` : "";
+  const rest = spare > 0 && freed === 0 ? `; --keep ${keep} removes them` : "";
+  const gone = freed > 0 ? `; ${formatBytes(freed)} removed` : "";
+  return `Disk: ${formatBytes(bytes)} in ${formatCount(stages)} stages${of}${rest}${gone}.\n`;
 }
 
 /** The results of the stages, and the verdicts that follow from them. */

@@ -6,20 +6,38 @@ import type { Stage } from "./stage.js";
 import { stageIdentity } from "./stage.js";
 import { stageFolder } from "./store.js";
 
-/** Which checkpoints of a study stay once it is done: all; each model as it ended, without the steps on its way; none. */
+/** Which large outputs stay once a run is done: all; of a study's checkpoints each model as it ended, without the steps on its way; none. */
 export const KEEP = ["all", "last", "none"] as const;
 export type Keep = (typeof KEEP)[number];
 
-/** Stages whose outputs are models. */
-const MODELS: ReadonlySet<string> = new Set(["pretrain", "tune"]);
-const isWeights = (path: string) => path.endsWith(".safetensors");
+/** Outputs that only other stages read, and that are large. */
+interface Spare {
+  /** A study's models, or what an audit keeps between two blocks and two tokens. */
+  readonly kind: "checkpoints" | "states";
+  is(path: string): boolean;
+}
+
+const MODELS: Spare = { kind: "checkpoints", is: (path) => path.endsWith(".safetensors") };
+const STATES: Spare = {
+  kind: "states",
+  is: (path) => /^((hidden|gradient)-[0-9]+|states\/.+)\.safetensors$/.test(path),
+};
+/** By the kind of their stage. */
+const SPARE: Readonly<Record<string, Spare>> = {
+  ...{ pretrain: MODELS, tune: MODELS },
+  ...{ "audit-embed": STATES, "audit-forward": STATES, "audit-backward": STATES, "audit-generate": STATES },
+};
+/** A model on its way: what `last` removes. States have no last one. */
 const isStep = (path: string) => path.startsWith("steps/");
 
-/** Bytes that a study's finished stages take, and how many of them are checkpoints. What was removed takes none. */
+/** Bytes that a run's finished stages take, and how many of them are spare. What was removed takes none. */
 export interface DiskUse {
   readonly stages: number;
   readonly bytes: number;
+  /** Of a study's models. */
   readonly checkpoints: number;
+  /** Of an audit's states. */
+  readonly states: number;
 }
 
 /** Sums the sizes that the manifests tell; no output is read. */
@@ -28,23 +46,25 @@ export async function diskUse(
   runFolder: string,
   files: FileSystem = nodeFileSystem,
 ): Promise<DiskUse> {
-  let [count, bytes, checkpoints] = [0, 0, 0];
+  let [count, bytes] = [0, 0];
+  const spare = { checkpoints: 0, states: 0 };
   await eachFinished(stages, runFolder, files, async (stage, manifest, folder) => {
     const { removed } = await checkOutputs(files, folder, manifest, { hash: false });
     const here = manifest.outputs.filter(({ path }) => !removed.includes(path));
     const sum = (of: typeof here) => of.reduce((total, { size }) => total + size, 0);
     count++;
     bytes += sum(here);
-    if (MODELS.has(stage.kind)) checkpoints += sum(here.filter(({ path }) => isWeights(path)));
+    const of = SPARE[stage.kind];
+    if (of !== undefined) spare[of.kind] += sum(here.filter(({ path }) => of.is(path)));
   });
-  return { stages: count, bytes, checkpoints };
+  return { stages: count, bytes, ...spare };
 }
 
 /**
- * Removes the checkpoints that `keep` does not keep from the study's finished stages; returns the bytes that are free now. A stage without
+ * Removes the spare outputs that `keep` does not keep from the run's finished stages; returns the bytes that are free now. A stage without
  * them stays finished: `removed.json` names them, durably, before the first is gone. The run's lock must be held.
  */
-export async function removeCheckpoints(
+export async function removeSpare(
   stages: readonly Stage[],
   runFolder: string,
   keep: Keep,
@@ -53,8 +73,9 @@ export async function removeCheckpoints(
   let freed = 0;
   if (keep === "all") return freed;
   await eachFinished(stages, runFolder, files, async (stage, { outputs }, folder) => {
-    if (!MODELS.has(stage.kind)) return;
-    const goes = outputs.filter(({ path }) => isWeights(path) && (keep === "none" || isStep(path)));
+    const spare = SPARE[stage.kind];
+    if (spare === undefined) return;
+    const goes = outputs.filter(({ path }) => spare.is(path) && (keep === "none" || isStep(path)));
     const before = (await checkOutputs(files, folder, { outputs } as StageManifest, { hash: false })).removed;
     const now = goes.filter(({ path }) => !before.includes(path));
     if (now.length === 0) return;

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -102,6 +102,27 @@ describe("nullscope audit --activations", () => {
     const rows = await run.results("row-space").rows();
     expect(new Set(rows.map(({ metric }) => metric))).toEqual(new Set(["gain", "gain-ratio"]));
   }, 30_000);
+
+  test("--keep none removes what lay between two blocks; the measures stay, and what a wider audit needs is made again", async () => {
+    const words = ["--activations", "--prompts", prompts, "--alphas", "none", "--no-first-generated", "--name", "kept"];
+    expect((await audit(...words, "--no-sensitivity")).code).toBe(0);
+    const folder = join(scratch, "runs", "kept");
+    const states = () =>
+      readdirSync(join(folder, "stages"), { recursive: true }).filter((name) =>
+        /(hidden|gradient)-/.test(String(name)),
+      );
+    const results = () => readFileSync(join(folder, "results", "clusters.json"), "utf8");
+    const before = results();
+    expect(states()).not.toEqual([]);
+    const { out, code } = await audit(...words, "--no-sensitivity", "--keep", "none");
+    expect(code).toBe(0);
+    expect(out).toMatch(/Disk: .*; .* removed\.\n/);
+    expect(states()).toEqual([]);
+    expect((await audit(...words, "--no-sensitivity")).out).toMatch(/Everything is done already: 30 stages/);
+    expect((await audit(...words)).code).toBe(0);
+    expect(states()).not.toEqual([]);
+    expect(results()).toBe(before);
+  }, 60_000);
 
   test("what is wrong with prompts is one sentence", async () => {
     const few = join(scratch, "few.jsonl");

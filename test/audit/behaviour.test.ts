@@ -12,8 +12,9 @@ import { parsePromptSet } from "../../src/audit/prompts/promptSet.js";
 import { endTokenIds } from "../../src/checkpoint/endTokens.js";
 import { type HuggingFaceCheckpoint, openHuggingFace } from "../../src/checkpoint/huggingFace.js";
 import { assembleResults } from "../../src/study/assembleResults.js";
+import { diskUse, removeSpare } from "../../src/study/keep.js";
 import { runStudy } from "../../src/study/runStudy.js";
-import { stageIdentity } from "../../src/study/stage.js";
+import { type Stage, stageIdentity } from "../../src/study/stage.js";
 import { stageFolder } from "../../src/study/store.js";
 import { cpuEngine } from "../engines.js";
 import { fixture } from "../fixtures.js";
@@ -103,6 +104,54 @@ describe("the behaviour of a pair", () => {
     const [second] = behaviourStages(optionsOf(models, [prefixJudge(), ruleJudge()]));
     expect(stageIdentity(second!.inputs[0]!)).toBe(stageIdentity(first!.inputs[0]!));
     expect(stageIdentity(second!)).not.toBe(stageIdentity(first!));
+  });
+
+  test("a large model writes in stages of a few tokens: the same answers, and killed it goes on at the last stage", async () => {
+    const models = [await modelOf("checkpoints/a_llama2", "base")];
+    const options = { ...optionsOf(models, [prefixJudge(), ruleJudge()]), tokens: 6 };
+    const [whole] = behaviourStages(options);
+    const streamed = () => behaviourStages({ ...options, memoryBytes: 0, tokensAStage: 2 });
+    const [run, other] = [join(scratch, "streamed"), join(scratch, "held")];
+    await runStudy([whole!], { runFolder: other });
+
+    let finished = 0;
+    const afterStage = async () => {
+      if (++finished === 2) throw new Error("killed");
+    };
+    await expect(runStudy(streamed(), { runFolder: run, afterStage })).rejects.toThrow("killed");
+    const stages = streamed();
+    const summary = await runStudy(stages, { runFolder: run });
+    expect(summary.already.map(({ name }) => name)).toEqual([
+      "generate base, up to token 1",
+      "generate base, up to token 3",
+    ]);
+    expect(summary.ran.map(({ name }) => name)).toEqual([
+      "generate base, up to token 5",
+      "generate base",
+      "judge base",
+    ]);
+    const answers = (folder: string, stage: Stage) =>
+      readFileSync(join(stageFolder(folder, stage), "answers.jsonl"), "utf8");
+    expect(answers(run, stages[0]!)).toBe(answers(other, whole!));
+
+    // What lies between two stages can go, and the answers stay whole without it.
+    const before = await diskUse(stages, run);
+    expect(before.states).toBeGreaterThan(0);
+    expect(await removeSpare(stages, run, "none")).toBe(before.states);
+    expect((await runStudy(streamed(), { runFolder: run })).ran).toEqual([]);
+  });
+
+  test("answers that have all ended need no further token", async () => {
+    const models = [await modelOf("checkpoints/a_llama2", "base")];
+    const every = Array.from({ length: models[0]!.config.vocabulary }, (_, id) => id);
+    const options = { ...optionsOf(models, [prefixJudge(), ruleJudge()]), tokens: 6, endIds: every };
+    const run = join(scratch, "ended");
+    const stages = behaviourStages({ ...options, memoryBytes: 0, tokensAStage: 2 });
+    await runStudy(stages, { runFolder: run });
+    const lines = readFileSync(join(stageFolder(run, stages[0]!), "answers.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n");
+    expect(lines.map((line) => JSON.parse(line).answer)).toEqual(Array(8).fill(""));
   });
 
   test("needs two judges of two names", async () => {

@@ -215,7 +215,7 @@ describe("a study in front of people", () => {
       diverged: [],
       skipped: [],
       interrupted: false,
-      disk: { stages: 1, bytes: 0, checkpoints: 0, freed: 0 },
+      disk: { stages: 1, bytes: 0, checkpoints: 0, states: 0, freed: 0 },
     });
   });
 });

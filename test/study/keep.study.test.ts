@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { nodeFileSystem } from "../../src/study/fileSystem.js";
 import { planStages } from "../../src/study/graph.js";
-import { diskUse, removeCheckpoints } from "../../src/study/keep.js";
+import { diskUse, removeSpare } from "../../src/study/keep.js";
 import { checkStage, REMOVED } from "../../src/study/manifest.js";
 import { runStudy } from "../../src/study/runStudy.js";
 import type { Stage } from "../../src/study/stage.js";
@@ -55,17 +55,15 @@ describe("--keep", () => {
     await runStudy(all, { runFolder });
     const before = await diskUse(all, runFolder);
     expect(before).toMatchObject({ stages: 3 });
-    expect(await removeCheckpoints(all, runFolder, "all")).toBe(0);
+    expect(await removeSpare(all, runFolder, "all")).toBe(0);
     expect(await diskUse(all, runFolder)).toEqual(before);
 
-    expect(await removeCheckpoints(all, runFolder, "last")).toBe(
-      "pretrain on its way".length + "tune on its way".length,
-    );
+    expect(await removeSpare(all, runFolder, "last")).toBe("pretrain on its way".length + "tune on its way".length);
     expect(await kindOf(tune, "steps/5.safetensors")).toBe("absent");
     expect(await kindOf(tune, "model.safetensors")).toBe("file");
-    const freed = await removeCheckpoints(all, runFolder, "none");
+    const freed = await removeSpare(all, runFolder, "none");
     expect(freed).toBe("the weights of pretrain".length + "the weights of tune".length);
-    expect(await removeCheckpoints(all, runFolder, "none")).toBe(0);
+    expect(await removeSpare(all, runFolder, "none")).toBe(0);
     expect(await kindOf(tune, "model.safetensors")).toBe("absent");
     expect(await kindOf(measure, "seen.safetensors")).toBe("file"); // of no model
     const after = await diskUse(all, runFolder);
@@ -79,7 +77,7 @@ describe("--keep", () => {
   test("a stage that needs what was removed has it made again, with all that this needs; nothing else runs", async () => {
     const { pretrain, tune, measure, another } = study();
     await runStudy([measure], { runFolder });
-    await removeCheckpoints([measure], runFolder, "none");
+    await removeSpare([measure], runFolder, "none");
     const plan = await planStages([measure, another], runFolder, nodeFileSystem);
     expect(plan.stages.map(({ stage, done }) => [stage.name, done])).toEqual([
       ["pretrain", false],
@@ -99,7 +97,7 @@ describe("--keep", () => {
   test("all makes again what was removed", async () => {
     const { tune, measure } = study();
     await runStudy([measure], { runFolder });
-    await removeCheckpoints([measure], runFolder, "last");
+    await removeSpare([measure], runFolder, "last");
     expect(names((await runStudy([measure], { runFolder, restore: true })).ran)).toEqual(["pretrain", "tune"]);
     expect(await kindOf(tune, "steps/5.safetensors")).toBe("file");
   });
@@ -107,7 +105,7 @@ describe("--keep", () => {
   test("a file that is missing without having been removed on purpose is damage, and so is a record that was changed", async () => {
     const { tune, measure } = study();
     await runStudy([measure], { runFolder });
-    await removeCheckpoints([measure], runFolder, "last");
+    await removeSpare([measure], runFolder, "last");
     const folder = stageFolder(runFolder, tune);
     const record = await readFile(join(folder, REMOVED), "utf8");
     await writeFile(join(folder, REMOVED), record.replace("steps/5", "model"));
@@ -121,19 +119,19 @@ describe("--keep", () => {
     const { measure } = study();
     const undisturbed = faultyFileSystem(() => undefined);
     await runStudy([measure], { runFolder });
-    await removeCheckpoints([measure], runFolder, "none", undisturbed.files);
+    await removeSpare([measure], runFolder, "none", undisturbed.files);
     const operations = undisturbed.operations.length;
     expect(operations).toBeGreaterThan(20);
     for (let at = 0; at < operations; at++) {
       runFolder = join(root, `killed-${at}`);
       await runStudy([measure], { runFolder });
       const { files } = faultyFileSystem((operation) => (operation === at ? new Crash() : undefined));
-      await removeCheckpoints([measure], runFolder, "none", files).catch((error: unknown) => {
+      await removeSpare([measure], runFolder, "none", files).catch((error: unknown) => {
         if (!(error instanceof Crash)) throw error;
       });
       expect((await verifyRun(runFolder)).damaged, `killed at ${at}`).toEqual([]);
       expect((await runStudy([measure], { runFolder })).ran, `killed at ${at}`).toEqual([]);
-      await removeCheckpoints([measure], runFolder, "none");
+      await removeSpare([measure], runFolder, "none");
       expect(await diskUse([measure], runFolder)).toMatchObject({ checkpoints: 0 });
     }
   });
