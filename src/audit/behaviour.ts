@@ -37,7 +37,7 @@ export interface BehaviourOptions {
 
 /** Float32 parameters of a model of half a billion. */
 const MEMORY_BYTES = 2e9;
-/** Estimated seconds of a stage's tokens: what a power cut costs at most. */
+/** Estimated seconds of a stage's tokens, beside the prompts' pass: what a power cut costs at most. */
 const STAGE_SECONDS = 600;
 const ANSWERS = "answers.jsonl";
 /** Of the last stage that generates: the tokens of each answer. */
@@ -48,7 +48,7 @@ const STATES = "states";
 
 /**
  * What the models answer, and whether they refuse: for each model stages that generate greedily, a few tokens each where the model is large, and one that has every
- * judge judge the answers. The last `answers.jsonl` (prompt, answer and judgements, escaped) and rows of `behaviour`.
+ * judge judge the answers. The last writes `answers.jsonl` (prompt, answer and judgements, escaped) and rows of `behaviour`.
  * @throws UserError for fewer than two judges, or two of one name.
  */
 export function behaviourStages(options: BehaviourOptions): Stage[] {
@@ -77,7 +77,6 @@ function generateStage(options: BehaviourOptions, model: AuditModel): Stage {
     endIds: [...endIds],
     dtype,
   };
-  const source = fits ? heldInMemory(model, dtype) : model;
   const stages: Stage[] = [];
   for (let done = 0; done < tokens; ) {
     const from = done;
@@ -104,7 +103,8 @@ function generateStage(options: BehaviourOptions, model: AuditModel): Stage {
             : (JSON.parse(await readFile(join(context.input(before), SO_FAR), "utf8")) as number[][]);
         const found = await writeOn(
           {
-            ...{ tokens, dtype, endIds: new Set(endIds), prompts: ids, model: source },
+            ...{ tokens, dtype, endIds: new Set(endIds), prompts: ids },
+            model: fits ? heldInMemory(model, dtype) : model,
             engine: await options.engine(),
             states: folderStates(
               states,

@@ -2,18 +2,14 @@ import type { MatrixName } from "../../checkpoint/matrices.js";
 import type { EngineSource } from "../../study/engines.js";
 import type { Stage } from "../../study/stage.js";
 import type { FloatDType } from "../../tensor/index.js";
-import {
-  activationSpaceStage,
-  alphaPathStage,
-  clustersStage,
-  type Kept,
-  refusalDirectionStage,
-  sensitivityStage,
-} from "./measureStages.js";
+import { activationSpaceStage } from "./activationSpaceStage.js";
+import { alphaPathStage, clustersStage } from "./clusterStages.js";
+import type { Kept } from "./keptSets.js";
 import { type AuditModel, blockBuffers, pathModel } from "./model.js";
 import type { PromptChunks } from "./promptChunks.js";
+import { refusalDirectionStage } from "./refusalDirectionStage.js";
 import { rowSpaceStage } from "./rowSpaceStage.js";
-import { backwardStage, headStage } from "./sensitivityStages.js";
+import { backwardStage, headStage, sensitivityStage } from "./sensitivityStages.js";
 import { embedStage, forwardStage, nextTokenStage, type Streams } from "./streamStages.js";
 
 export interface ActivationOptions {

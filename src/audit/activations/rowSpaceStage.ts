@@ -10,7 +10,7 @@ import type { Stage } from "../../study/stage.js";
 import { type Engine, type FloatDType, matmul, program } from "../../tensor/index.js";
 import { readDirections } from "../layerOverlap.js";
 import { readKept } from "./chunkFiles.js";
-import { atPositions, bySet, type Kept } from "./measureStages.js";
+import { atPositions, bySet, type Kept } from "./keptSets.js";
 import { type AuditModel, allocateFloats, type Floats, fillDelta } from "./model.js";
 import { run, type Streams } from "./streamStages.js";
 

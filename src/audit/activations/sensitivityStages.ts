@@ -1,6 +1,11 @@
 import { outerNames } from "../../model/index.js";
+import { bootstrapMeanInterval } from "../../stats/intervals.js";
+import { mean, quantile } from "../../stats/moments.js";
+import { writeRows } from "../../study/assembleResults.js";
+import type { ResultRow } from "../../study/results.js";
 import type { Stage } from "../../study/stage.js";
 import { readChunk, readKept, readTensors, writeChunk, writeTensors } from "./chunkFiles.js";
+import { seeded } from "./keptSets.js";
 import { type AuditModel, allocateFloats, type Floats } from "./model.js";
 import { backwardProgram, logitGradientProgram, logitsProgram } from "./programs.js";
 import { layoutOf, type PromptChunk } from "./promptChunks.js";
@@ -127,4 +132,53 @@ function normOf(data: Floats, from: number, size: number): number {
   let total = 0;
   for (let i = from; i < from + size; i++) total += data[i]! ** 2;
   return Math.sqrt(total);
+}
+
+/** 5, 10, .., 95 percent. */
+const PERCENTS = Array.from({ length: 19 }, (_, i) => 5 * (i + 1));
+
+/**
+ * Measure 5: |d max_j z_j / d e| of each prompt, z the logits at its last token, e the token embeddings: means, quantiles and, of the tuned model, the change from
+ * the base model on the same prompts. Method §3.5. @param backward the backward stages of block 1.
+ */
+export function sensitivityStage(
+  streams: Streams,
+  model: AuditModel,
+  { own, base }: { readonly own: Stage; readonly base?: Stage },
+): Stage {
+  return {
+    kind: "audit-sensitivity",
+    name: `sensitivity ${model.name}`,
+    version: 1,
+    config: { ...(streamConfig(streams, model) as object), checkpoint: model.name },
+    inputs: base === undefined ? [own] : [own, base],
+    run: async (context) => {
+      const read = async (stage: Stage) =>
+        Float64Array.from((await readTensors(context.input(stage), "lipschitz")).lipschitz!.data);
+      const [norm, reference] = [await read(own), base === undefined ? undefined : await read(base)];
+      const sets = new Map<string, number[]>();
+      for (const [row, { set }] of streams.prompts.prompts.entries()) sets.set(set, [...(sets.get(set) ?? []), row]);
+      const rows: ResultRow[] = [];
+      for (const [index, [set, members]] of [...sets].entries()) {
+        const columns = { measure: "sensitivity", checkpoint: model.name, set } as const;
+        const random = seeded(`bootstrap audit sensitivity ${model.name}`, index);
+        const values = Float64Array.from(members, (row) => norm[row]!);
+        const mean_ = (numbers: Float64Array) => ({
+          ...{ value: mean(numbers), n: numbers.length },
+          ...bootstrapMeanInterval(numbers, { random }),
+        });
+        rows.push({ ...columns, metric: "lipschitz", ...mean_(values) });
+        for (const percent of PERCENTS)
+          rows.push({
+            ...{ ...columns, metric: "lipschitz-quantile", index: percent },
+            ...{ value: quantile(values, percent / 100), n: values.length },
+          });
+        if (reference !== undefined) {
+          const change = values.map((value, i) => value - reference[members[i]!]!);
+          rows.push({ ...columns, metric: "lipschitz-change", ...mean_(change), chance: 0 });
+        }
+      }
+      await writeRows(context, rows);
+    },
+  };
 }
