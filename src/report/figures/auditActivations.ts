@@ -8,6 +8,7 @@ import { SYMBOLS, seriesInk } from "../palette.js";
 import { distinct, orderSets, select } from "../rows.js";
 import type { LegendEntry } from "../svg.js";
 import { setTitle } from "../words.js";
+import { orderMatrices } from "./columnSpace.js";
 
 interface PanelKind {
   readonly metric: string;
@@ -72,7 +73,7 @@ export function generatedRowSpaceFigure(allRows: readonly ResultRow[]): Figure |
     id: "row-space-generated",
     title: "ΔW at the first generated token",
     description: "Gain of dW on unsafe over safe prompts at the first generated token, against the block.",
-    panels: distinct(shown, "matrix").map((matrix) => ({
+    panels: orderMatrices(shown).map((matrix) => ({
       title: matrix,
       rows: select(shown, { matrix }),
     })),
