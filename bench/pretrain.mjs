@@ -87,7 +87,7 @@ export async function run({ peer: interpreter, compile = false, repeats = 7, not
     };
   } finally {
     peer?.stop();
-    await metrics.close();
+    await metrics.flush();
     await engine.release();
     rmSync(folder, { recursive: true, force: true });
   }

@@ -84,7 +84,7 @@ test("kill -9 at the beginning of a stage of any kind or in the middle of one: t
   const killedAt: string[] = [];
   for (;;) {
     // Each time it gets one event further than the last time, so every kind of moment is met once: of each kind of stage its start and its progress.
-    const { events, code } = await study(name, (event, child) => {
+    const { events, code, err } = await study(name, (event, child) => {
       const moment = `${event.event} ${event.stage?.split(" ")[0]}`;
       if ((event.event !== "started" && event.event !== "progress") || killedAt.includes(moment)) return;
       killedAt.push(moment);
@@ -95,6 +95,7 @@ test("kill -9 at the beginning of a stage of any kind or in the middle of one: t
       break;
     }
     expect(code).toBeNull();
+    expect(err).toBe(""); // its workers end without a word
   }
   expect(killedAt.length).toBeGreaterThan(10);
   expect(await fingerprint(name)).toBe(undisturbed);

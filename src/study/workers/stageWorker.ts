@@ -86,8 +86,9 @@ function newest(progress: Extract<FromWorker, { type: "progress" }>["progress"])
   send({ type: "progress", progress });
 }
 
+/** Without the callback a study that was killed at this moment would show as an error of this process. */
 function send(message: FromWorker): void {
-  if (process.connected) process.send!(message);
+  if (process.connected) process.send!(message, (error: Error | null) => error && process.exit(0));
 }
 
 function asMessage(error: unknown): FromWorker {
