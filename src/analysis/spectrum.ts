@@ -11,8 +11,7 @@ import { symmetricEigenvalues } from "./symmetricEigen.js";
  */
 export function covarianceSpectrum({ data, width }: Vectors): Float64Array {
   const count = data.length / width;
-  const centre = columnMeans(data, width);
-  const rows = Float64Array.from(data, (value, at) => value - centre[at % width]!);
+  const rows = centred({ data, width });
   const size = Math.min(count, width);
   const gram = count < width ? gramOf({ data: transposed(rows, width), width: count }) : gramOf({ data: rows, width });
   const values = symmetricEigenvalues({ rows: size, columns: size, data: gram });
@@ -20,10 +19,21 @@ export function covarianceSpectrum({ data, width }: Vectors): Float64Array {
   return values.map((value) => Math.max(value, 0) / Math.max(count - 1, 1));
 }
 
+/** Each vector less the mean of all. A plain loop: `from` with a function takes twenty times as long. [n, width] */
+function centred({ data, width }: Vectors): Float64Array {
+  const centre = columnMeans(data, width);
+  const rows = new Float64Array(data.length);
+  for (let from = 0; from < rows.length; from += width)
+    for (let i = 0; i < width; i++) rows[from + i] = data[from + i]! - centre[i]!;
+  return rows;
+}
+
 /** rows [count, width] -> [width, count] */
 function transposed(rows: Float64Array, width: number): Float64Array {
   const count = rows.length / width;
-  return Float64Array.from(rows, (_, at) => rows[(at % count) * width + Math.floor(at / count)]!);
+  const out = new Float64Array(rows.length);
+  for (let row = 0; row < count; row++) for (let i = 0; i < width; i++) out[i * count + row] = rows[row * width + i]!;
+  return out;
 }
 
 /** Share of the first singular value of the covariance in its nuclear norm, 0..1. Method §3.1. */
@@ -37,8 +47,7 @@ export function firstShare(spectrum: Float64Array): number {
  * reorthogonalisation) over the trace, to 1e-10. vectors [n, width]; 0 when nothing varies.
  */
 export function firstCovarianceShare({ data, width }: Vectors): number {
-  const centre = columnMeans(data, width);
-  const rows = Float64Array.from(data, (value, at) => value - centre[at % width]!);
+  const rows = centred({ data, width });
   const trace = rows.reduce((sum, value) => sum + value * value, 0);
   return trace === 0 ? 0 : Math.min(1, largestEigenvalue(rows, width) / trace);
 }
