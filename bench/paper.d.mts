@@ -12,4 +12,5 @@ export function run(options: {
   readonly peer?: string;
   readonly repeats?: number;
   readonly preset?: string;
+  readonly turnSeconds?: number;
 }): Promise<{ readonly title: string; readonly columns: string[]; readonly rows: readonly PaperRow[] }>;

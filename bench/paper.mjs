@@ -13,6 +13,7 @@ import { startPeer } from "./lib/peer.mjs";
 import { checkParity, copyOf, initialWeights, loadPeer, ourTraining } from "./lib/training.mjs";
 
 const WARM = 3;
+/** A turn is about this long, so that what the machine does besides is shared out. */
 const TURN_SECONDS = 2;
 const MOST_STEPS = 200;
 /** Relative, over the steps before timing. */
@@ -21,7 +22,7 @@ const PARITY = 1e-3;
 const RATE = { peak: 1e-6, final: 1e-6, warmup: 0, steps: 1_000_000 };
 
 /**
- * @param options device: cpu, webgpu, cuda or auto. `preset` is for tests: a smaller study.
+ * @param options device: cpu, webgpu, cuda or auto. `preset` and `turnSeconds` are for tests: a smaller study, shorter turns.
  * @returns {Promise<{ title: string, columns: string[], rows: object[] }>} steps: of the whole study; stepsPerSecond: ours; peer: the same of PyTorch, pretraining only; ratio: time of ours / peer; hours.
  */
 export async function run({
@@ -29,6 +30,7 @@ export async function run({
   peer: interpreter,
   repeats = 3,
   preset = "paper",
+  turnSeconds = TURN_SECONDS,
   note = () => {},
 } = {}) {
   const device = await resolveDevice(asked);
@@ -44,7 +46,7 @@ export async function run({
     const rows = [];
     for (const training of trainingsOf(config, world)) {
       const rival = training.name === "pretrain" ? peer : undefined;
-      const { ours, peers } = await measured(engine, config, world, training, rival, repeats);
+      const { ours, peers } = await measured(engine, config, world, training, { peer: rival, repeats, turnSeconds });
       const seconds = median(ours);
       rows.push({
         training: training.name,
@@ -97,7 +99,7 @@ function trainingsOf(config, world) {
   return [first, ...others];
 }
 
-async function measured(engine, config, world, { settings, objective, batchAt }, peer, repeats) {
+async function measured(engine, config, world, { settings, objective, batchAt }, { peer, repeats, turnSeconds }) {
   const model = gptOf(config.model, world);
   const initial = initialWeights(model, config.seeds[0]);
   const { batch, clip } = settings;
@@ -108,7 +110,7 @@ async function measured(engine, config, world, { settings, objective, batchAt },
   };
   const ours = ourTraining(engine, { ...setting, batchAt });
   const warm = await ours.turn(WARM);
-  const count = Math.max(1, Math.min(MOST_STEPS, Math.round(TURN_SECONDS / median(warm.seconds))));
+  const count = Math.max(1, Math.min(MOST_STEPS, Math.round(turnSeconds / median(warm.seconds))));
   const rivals = { ours: async () => mean((await ours.turn(count)).seconds) };
   if (peer !== undefined) {
     // A few batches, gone through again: what they hold does not change how long a step takes.

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { run } from "../../bench/paper.mjs";
 
 test("bench paper goes through every kind of training of a study, and sums what they take", async () => {
-  const { title, rows } = await run({ device: "cpu", preset: "smoke", repeats: 1 });
+  const { title, rows } = await run({ device: "cpu", preset: "smoke", repeats: 1, turnSeconds: 0.1 });
   expect(title).toMatch(/^Trainings of smoke \(64 x 21, width 64, 2 blocks, 4 heads\) on cpu/);
   const trainings = rows.filter(({ steps }) => steps !== undefined);
   expect(trainings.map(({ training, steps }) => [training, steps])).toEqual([
