@@ -1,10 +1,8 @@
 import { activationSinThetas, firstOf, half, rowsOf, type Vectors } from "../../analysis/index.js";
-import { writeRows } from "../../study/assembleResults.js";
 import type { ResultRow } from "../../study/results.js";
 import type { Stage } from "../../study/stage.js";
-import { readKept } from "./chunkFiles.js";
-import { atPositions, BRANCHES, bySet, CLASSES, inputsOf, type KeptOfPair } from "./keptSets.js";
-import type { AuditModel } from "./model.js";
+import { BRANCHES, CLASSES } from "./keptSets.js";
+import { type PairBlock, pairMeasureStage } from "./pairMeasure.js";
 import { outsideShare, sampleSpan } from "./sampleSpan.js";
 import type { Streams } from "./streamStages.js";
 
@@ -15,29 +13,18 @@ const DIRECTIONS = 15;
  * Measure 3 of one block: the angle between what activations span after and before tuning, beside the split half of the base model. Method §3.3. Rows of
  * `activation-space`, and at the first generated token of `activation-space-generated`.
  */
-export function activationSpaceStage(
-  streams: Streams,
-  { base, tuned }: { readonly base: AuditModel; readonly tuned: AuditModel },
-  layer: number,
-  kept: KeptOfPair,
-): Stage {
-  return {
-    kind: "audit-activation-space",
-    name: `activation space block ${layer}`,
+export function activationSpaceStage(streams: Streams, block: PairBlock): Stage {
+  const { base, tuned, layer } = block;
+  return pairMeasureStage(streams, block, {
+    measure: "activation-space",
+    title: "activation space",
     version: 1,
-    config: { layer, checkpoints: [base.name, tuned.name], prompts: streams.prompts.sha256 },
-    inputs: inputsOf(kept),
-    run: async (context) => {
-      const rows: ResultRow[] = [];
-      for (const { position, measure } of atPositions("activation-space", kept.tuned)) {
-        const read = async (stage: Stage) => bySet(streams, (await readKept(context.input(stage))).activation);
-        const [before, after] = [await read(kept.base[position]!), await read(kept.tuned[position]!)];
-        for (const set of CLASSES)
-          rows.push(...spaceRows([base.name, tuned.name], before[set]!, after[set]!, { measure, set, block: layer }));
-      }
-      await writeRows(context, rows);
-    },
-  };
+    of: "activation",
+    rows: (before, after, measure) =>
+      CLASSES.flatMap((set) =>
+        spaceRows([base.name, tuned.name], before[set]!, after[set]!, { measure, set, block: layer }),
+      ),
+  });
 }
 
 /** Of one class at one position: the other half of the base model's activations, which is the null, and that of the tuned one's, against what the first half spans. */

@@ -100,8 +100,8 @@ export function activationStages(options: ActivationOptions): Stage[] {
   for (const layer of blocks) {
     const kept = { base: keptOf(before, layer), tuned: keptOf(after, layer) };
     stages.push(
-      activationSpaceStage(streams, pair, layer, kept),
-      refusalDirectionStage(streams, pair, layer, kept),
+      activationSpaceStage(streams, { ...pair, layer, kept }),
+      refusalDirectionStage(streams, { ...pair, layer, kept }),
       rowSpaceStage(streams, pair, layer, {
         ...{ kept: kept.tuned, matrices: options.matrices, directions: options.directions?.(layer) },
       }),

@@ -12,14 +12,6 @@ export function atPositions(measure: string, kept: Kept): { readonly position: n
   return kept.map((_, position) => ({ position, measure: position === 0 ? measure : `${measure}-generated` }));
 }
 
-/** The stages that kept a block's activations of both models. */
-export interface KeptOfPair {
-  readonly base: Kept;
-  readonly tuned: Kept;
-}
-
-export const inputsOf = ({ base, tuned }: KeptOfPair): Stage[] => [...base, ...tuned];
-
 /** Prompts have no branches to hold equally: halves are rows 0, 1, 4, 5, .. and the others of each set, in the order of the prompt file. */
 export const BRANCHES = 1;
 export const CLASSES = ["safe", "unsafe"] as const;

@@ -2,12 +2,10 @@ import { classMeans, half, lengthOf, norms, refusalDirection, rowsOf, type Vecto
 import { auc, aucInterval } from "../../stats/auc.js";
 import { bootstrapMeanInterval } from "../../stats/intervals.js";
 import { mean } from "../../stats/moments.js";
-import { writeRows } from "../../study/assembleResults.js";
 import type { ResultRow } from "../../study/results.js";
 import type { Stage } from "../../study/stage.js";
-import { readKept } from "./chunkFiles.js";
-import { atPositions, BRANCHES, bySet, inputsOf, type KeptOfPair, seeded } from "./keptSets.js";
-import type { AuditModel } from "./model.js";
+import { BRANCHES, seeded } from "./keptSets.js";
+import { type PairBlock, pairMeasureStage } from "./pairMeasure.js";
 import type { Streams } from "./streamStages.js";
 
 /**
@@ -15,42 +13,25 @@ import type { Streams } from "./streamStages.js";
  * `norm-share` of the mean state's, `auc` of the other half's projections on it (unsafe above safe), and `base-cosine` with the base model's. Arditi et al. 2024.
  * At the first generated token the same as rows of `refusal-direction-generated`.
  */
-export function refusalDirectionStage(
-  streams: Streams,
-  { base, tuned }: { readonly base: AuditModel; readonly tuned: AuditModel },
-  layer: number,
-  kept: KeptOfPair,
-): Stage {
-  return {
-    kind: "audit-refusal-direction",
-    name: `refusal direction block ${layer}`,
+export function refusalDirectionStage(streams: Streams, block: PairBlock): Stage {
+  const { base, tuned, layer } = block;
+  return pairMeasureStage(streams, block, {
+    measure: "refusal-direction",
+    title: "refusal direction",
     version: 2,
-    config: { layer, checkpoints: [base.name, tuned.name], prompts: streams.prompts.sha256 },
-    inputs: inputsOf(kept),
-    run: async (context) => {
-      const rows: ResultRow[] = [];
-      for (const { position, measure } of atPositions("refusal-direction", kept.tuned)) {
-        const directions: Float64Array[] = [];
-        for (const [model, stage] of [
-          [base, kept.base[position]!],
-          [tuned, kept.tuned[position]!],
-        ] as const) {
-          const sets = bySet(streams, (await readKept(context.input(stage))).stream);
-          const found = directionRows(sets, { measure, checkpoint: model.name, block: layer });
-          directions.push(found.direction);
-          rows.push(...found.rows);
-        }
-        const cosine = cosineOf(directions[0]!, directions[1]!);
-        // Two random directions of d dimensions have |cos| of about 1 / sqrt(d); the sign is free of chance.
-        if (cosine !== undefined)
-          rows.push({
-            ...{ measure, checkpoint: tuned.name, block: layer },
-            ...{ metric: "base-cosine", value: cosine, chance: 0 },
-          });
-      }
-      await writeRows(context, rows);
+    of: "stream",
+    rows: (before, after, measure) => {
+      const [first, second] = [
+        directionRows(before, { measure, checkpoint: base.name, block: layer }),
+        directionRows(after, { measure, checkpoint: tuned.name, block: layer }),
+      ];
+      const value = cosineOf(first.direction, second.direction);
+      const columns = { measure, checkpoint: tuned.name, block: layer };
+      // Two random directions of d dimensions have |cos| of about 1 / sqrt(d); the sign is free of chance.
+      const cosine = value === undefined ? [] : [{ ...columns, metric: "base-cosine", value, chance: 0 }];
+      return [...first.rows, ...second.rows, ...cosine];
     },
-  };
+  });
 }
 
 /** The direction of one model in one block at one position, and what is said of it alone. */
