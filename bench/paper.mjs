@@ -3,6 +3,7 @@
 import { buildStudy } from "../dist/study/build.js";
 import { resolveDevice } from "../dist/study/devices.js";
 import { engineSource } from "../dist/study/engines.js";
+import { inDependencyOrder } from "../dist/study/graph.js";
 import { loadWorld } from "../dist/study/loadWorld.js";
 import { resolveConfig } from "../dist/study/resolveConfig.js";
 import { gptOf } from "../dist/study/stages/checkpoints.js";
@@ -126,7 +127,7 @@ async function measured(engine, config, world, { settings, objective, batchAt },
 /** What all stages but the trainings take, as a share of the trainings, by the plan's estimates. */
 function shareOfTheRest(config, world) {
   let [trainings, rest] = [0, 0];
-  for (const { kind, estimateSeconds = 0 } of buildStudy(config, world)) {
+  for (const { kind, estimateSeconds = 0 } of inDependencyOrder(buildStudy(config, world))) {
     if (kind === "pretrain" || kind === "tune") trainings += estimateSeconds;
     else rest += estimateSeconds;
   }

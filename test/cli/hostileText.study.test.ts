@@ -84,6 +84,10 @@ function expectPlain(text: string, terminal: boolean) {
 }
 
 describe("foreign text never moves the terminal: no control character, no mark of direction", () => {
+  const plan = (...options: string[]) => [
+    ...["study", "smoke", "--set", `world=${join(folder, "w.json")}`, "--plan", ...options],
+    ...["--runs", join(folder, EVIL.replaceAll("\u0000", ""))],
+  ];
   const commands: [string, () => string[]][] = [
     ["results", () => ["results", run]],
     ["results --json", () => ["results", run, "--format", "json"]],
@@ -107,31 +111,8 @@ describe("foreign text never moves the terminal: no control character, no mark o
     ["a configuration", () => ["study", join(folder, "bad.yaml")]],
     ["a world", () => ["study", "--set", `world=${join(folder, "bad.json")}`]],
     ["a world that is none", () => ["study", "--set", `world=${EVIL}/w.json`]],
-    [
-      "a plan",
-      () => [
-        "study",
-        "smoke",
-        "--set",
-        `world=${join(folder, "w.json")}`,
-        "--plan",
-        "--runs",
-        join(folder, EVIL.replaceAll("\u0000", "")),
-      ],
-    ],
-    [
-      "a plan --json",
-      () => [
-        "study",
-        "smoke",
-        "--set",
-        `world=${join(folder, "w.json")}`,
-        "--plan",
-        "--json",
-        "--runs",
-        join(folder, EVIL.replaceAll("\u0000", "")),
-      ],
-    ],
+    ["a plan", () => plan()],
+    ["a plan --json", () => plan("--json")],
     ["a claims file that is none", () => ["study", "--claims", EVIL]],
     ["an attack on a run that is damaged", () => ["attack", run, "--checkpoint", EVIL, "--attack", EVIL]],
     ["an intervention", () => ["intervene", run, "--kind", EVIL]],

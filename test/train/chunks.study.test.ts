@@ -1,26 +1,16 @@
 import { afterAll, expect, test } from "vitest";
-import { decayMask, type GptConfig, gptParameters, initializeParameters } from "../../src/model/index.js";
+import { decayMask, gptParameters } from "../../src/model/index.js";
 import { recipeNamed } from "../../src/train/objectives/registry.js";
-import { gptLayout, rowChunks, rowsOfStep, trainStepProgram } from "../../src/train/step.js";
+import { rowChunks, rowsOfStep, trainStepProgram } from "../../src/train/step.js";
 import { cpuEngine } from "../engines.js";
 import { maxDifference } from "../numbers.js";
+import { TINY, TINY_LAYOUT, tinyWeights } from "./tinyGpt.js";
 
 const engine = cpuEngine();
 afterAll(() => engine.release());
 
-const model: GptConfig = {
-  vocabulary: 13,
-  context: 12,
-  width: 8,
-  blocks: 2,
-  heads: 2,
-  mlp: 16,
-  residual: "pre-ln",
-  epsilon: 1e-5,
-};
-const layout = gptLayout(model);
-const start = (seed: number) =>
-  Float64Array.from(initializeParameters(gptParameters(model), layout, seed), (w) => (w === 1 ? 1 : 4 * w));
+const [model, layout] = [TINY, TINY_LAYOUT];
+const start = (seed: number) => tinyWeights(seed, 4);
 const [batch, time, scored, pad] = [5, 9, 4, 0];
 
 const SHARED = 4;

@@ -1,29 +1,18 @@
 import { afterAll, expect, test } from "vitest";
-import { type GptConfig, gptParameters, initializeParameters } from "../../src/model/index.js";
 import { gradients, mul, program, sum, tokenNll, unflatten } from "../../src/tensor/index.js";
 import { gptScorer, type Scorer } from "../../src/train/objective.js";
 import { ssft } from "../../src/train/objectives/ssft.js";
 import { linearSchedule, warmupCosine } from "../../src/train/schedule.js";
-import { gptLayout } from "../../src/train/step.js";
 import { cpuEngine } from "../engines.js";
 import { atIndexOf, maxDifference } from "../numbers.js";
+import { TINY, TINY_LAYOUT, tinyWeights } from "./tinyGpt.js";
 
 const engine = cpuEngine();
 afterAll(() => engine.release());
 
 const PAD = 0;
-const model: GptConfig = {
-  vocabulary: 13,
-  context: 12,
-  width: 8,
-  blocks: 2,
-  heads: 2,
-  mlp: 16,
-  residual: "pre-ln",
-  epsilon: 1e-5,
-};
-const layout = gptLayout(model);
-const flat = Float64Array.from(initializeParameters(gptParameters(model), layout, 1), (w) => (w === 1 ? 1 : 10 * w));
+const [model, layout] = [TINY, TINY_LAYOUT];
+const flat = tinyWeights(1, 10);
 
 /** SSFT's loss and gradients, with respect to the weights and to the logits, of rows of [tokens, targets, weights]. */
 async function run(rows: readonly { tokens: number[]; targets: number[]; weights: number[] }[]) {

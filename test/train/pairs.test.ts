@@ -1,33 +1,20 @@
 import { afterAll, describe, expect, test } from "vitest";
-import { type GptConfig, gptParameters, initializeParameters } from "../../src/model/index.js";
 import { gradients, program, unflatten } from "../../src/tensor/index.js";
 import { freshState, type StepMetrics, type TrainOptions, train } from "../../src/train/loop.js";
 import { gptScorer, type Objective, type ObjectiveInput, type Sequences } from "../../src/train/objective.js";
 import { RECIPES, recipeNamed } from "../../src/train/objectives/registry.js";
 import { ssft } from "../../src/train/objectives/ssft.js";
 import { answerPairs, pairScorer } from "../../src/train/pairs.js";
-import { gptLayout } from "../../src/train/step.js";
 import { cpuEngine } from "../engines.js";
 import { maxDifference } from "../numbers.js";
+import { TINY, TINY_LAYOUT, tinyWeights } from "./tinyGpt.js";
 
 const engine = cpuEngine();
 afterAll(() => engine.release());
 
 const PAD = 0;
-const model: GptConfig = {
-  vocabulary: 13,
-  context: 12,
-  width: 8,
-  blocks: 2,
-  heads: 2,
-  mlp: 16,
-  residual: "pre-ln",
-  epsilon: 1e-5,
-};
-const layout = gptLayout(model);
-const weights = (seed: number) =>
-  Float64Array.from(initializeParameters(gptParameters(model), layout, seed), (w) => (w === 1 ? 1 : 10 * w));
-const [flat, before] = [weights(1), weights(2)];
+const [model, layout] = [TINY, TINY_LAYOUT];
+const [flat, before] = [tinyWeights(1, 10), tinyWeights(2, 10)];
 
 /** A prompt with its two answers, whose tokens are scored. */
 interface Pair {
